@@ -1,0 +1,69 @@
+"""The numbers and names the tidy test holds, and the exceptions to them, each with its reason.
+
+An exception is a path with how many times it may happen there and why. Fewer is better: lower the number when it falls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FUNCTION_AIM = 25
+FUNCTION_HARD = 70
+FILE_AIM = 300
+FILE_HARD = 600
+CLASS_HARD = 300
+PARAMETERS_HARD = 7
+DEPTH_HARD = 4
+
+DRAWERS = frozenset({"util", "utils", "common", "helper", "helpers", "misc"})
+"""Names under which anything fits, so that everything ends up there."""
+
+SLEEPS = frozenset({"time.sleep", "asyncio.sleep"})
+SKIPS = frozenset(
+    {"pytest.mark.skip", "pytest.mark.skipif", "pytest.skip", "pytest.importorskip"}
+    | {"unittest.skip", "unittest.skipIf"},
+)
+MOCKS = frozenset({"unittest.mock", "mock", "pytest_mock"})
+
+CORE_MAY_IMPORT = frozenset({"msgspec"})
+"""What is not the standard library and yet pure enough for the core: its records are msgspec structs."""
+
+CORE_MUST_NOT_IMPORT = frozenset(
+    {"asyncio", "time", "random", "secrets", "os", "io", "pathlib", "socket", "selectors", "select", "logging"}
+    | {"subprocess", "threading", "multiprocessing", "concurrent", "signal", "sqlite3", "tempfile", "shutil"}
+    | {"urllib", "http", "ssl"},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """``count`` times in this file, because of ``reason``."""
+
+    count: int
+    reason: str
+
+
+BROAD_EXCEPT: dict[str, Allowed] = {
+    "src/aeterna/durable/engine/failures.py": Allowed(
+        2, "constructor and __str__ of a user's exception may raise anything; the error they belong to must survive"
+    ),
+    "src/aeterna/durable/engine/steps.py": Allowed(
+        1, "the boundary to user code: whatever a step raises is its result"
+    ),
+}
+"""``except Exception`` and wider, unless it ends by raising again: user code's edge and supervised loops only."""
+
+SLEEPS_IN_TESTS: dict[str, Allowed] = {}
+"""For workflow code that sleeps on purpose and for step durations, never for waiting until something happens."""
+
+MOCKS_IN_TESTS: dict[str, Allowed] = {}
+"""Mocks, and ``monkeypatch.setattr``: hand in a real part instead."""
+
+SKIPS_IN_TESTS: dict[str, Allowed] = {}
+"""A test that does not run proves nothing."""
+
+NEVER_IMPORTED: dict[str, str] = {
+    "aeterna": "the package itself: users import it",
+    "aeterna.cli.main": "entry point of the commands `aeterna` and `aether`",
+}
+"""Modules that nothing in the package imports, and who does."""
