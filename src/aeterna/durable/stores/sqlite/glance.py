@@ -1,0 +1,113 @@
+"""A quick look at a store: runs as people list them, without the machinery that histories need.
+
+A command line that answers within 50 ms cannot load it. Synchronous and read-only; sees the owner's last commit; never
+blocks, and is never blocked by, an engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import apsw
+
+from aeterna.durable.stores.sqlite.connections import open_reader
+from aeterna.durable.stores.sqlite.faults import corrupt, explaining
+from aeterna.durable.stores.sqlite.statements import QUERIES
+
+if TYPE_CHECKING:
+    from aeterna.durable.core.events import AnyEvent
+
+_KEY_MAX = 2**63 - 1
+
+
+class RunLine(NamedTuple):
+    """One run; the fields are those of `contract.RunRow`, plain, after the name of its namespace."""
+
+    namespace: str
+    key: int
+    id: str
+    workflow: str
+    version: str
+    state: str
+    detail: str
+    created_us: int
+    updated_us: int
+    length: int
+    epoch: int
+    owner: int | None
+    wake_us: int | None
+    finished_us: int | None
+    parent: str | None
+    note: str
+
+
+class LineQuery(NamedTuple):
+    """Which runs to list: those that match every field given, newest first. ``before`` is the cursor of an earlier page."""
+
+    namespace: str | None = None
+    workflow: str | None = None
+    states: tuple[str, ...] = ()
+    limit: int = 100
+    before: int | None = None
+
+
+class Glance:
+    """The store at ``path``, for reading, as a context manager. Raises `StoreError`, also if there is none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db: apsw.Connection = open_reader(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    def runs(self, query: LineQuery) -> tuple[list[RunLine], int | None]:
+        """The runs, and the cursor of the next page (None at the end)."""
+        before = _KEY_MAX if query.before is None else query.before
+        states = json.dumps(query.states) if query.states else None
+        found = self._all("run_lines", query.namespace, before, query.workflow, states, query.limit + 1)
+        lines = [RunLine(*values) for values in found[: query.limit]]
+        return lines, lines[-1].key if lines and len(found) > query.limit else None
+
+    def runs_of_id(self, run_id: str, namespace: str | None = None) -> list[RunLine]:
+        """The runs of that id, one per namespace that has it."""
+        return [RunLine(*values) for values in self._all("run_lines_by_id", namespace, run_id)]
+
+    def ids_finished_before(self, before_us: int, namespace: str | None = None) -> list[tuple[str, str]]:
+        """``(namespace, id)`` of the runs that finished before that time, oldest first."""
+        return [(found, run_id) for found, run_id in self._all("ids_finished_before", namespace, before_us)]
+
+    def namespaces(self) -> list[str]:
+        """The names of all namespaces in the store."""
+        return [name for (name,) in self._all("namespace_names")]
+
+    def history(self, line: RunLine, start: int = 0) -> list[AnyEvent]:
+        """The events of a run from number ``start`` on; raises `StoreCorruptError` rather than leave one out."""
+        # Imported here: events need msgspec, which takes half of what a command may take.
+        from aeterna.durable.core.segment import decode_segment
+        from aeterna.kernel.errors import StoreCorruptError
+
+        events: list[AnyEvent] = []
+        first = None
+        for seq, count, body in self._all("history", line.namespace, line.id, start):
+            first = min(seq, start) if first is None else first
+            try:
+                events += decode_segment(body)
+            except StoreCorruptError as error:
+                raise corrupt(self.path, "read", f"run {line.id!r}, segment {seq}: {error}") from error
+            if first + len(events) != seq + count:
+                raise corrupt(self.path, "read", f"run {line.id!r}: events before number {seq + count} are missing")
+        return events[start - (first or 0) :]
+
+    def _all(self, name: str, *values: object) -> list[tuple[object, ...]]:
+        with explaining(self.path, "read", self._db):
+            return self._db.execute(QUERIES[name], values).fetchall()

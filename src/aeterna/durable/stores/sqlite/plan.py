@@ -1,0 +1,118 @@
+"""What a batch of writes comes to in rows, supposing that nothing stands in its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, assert_never
+
+from aeterna.durable.core.segment import encode_segment
+from aeterna.durable.stores.contract import Append, Appended, Created, CreateRun, Head, Outcome, Write
+from aeterna.kernel.errors import InvariantError
+
+Values = tuple[Any, ...]
+
+_APPENDED = Appended()
+
+
+class Plan:
+    """The rows of each statement for ``writes``, the outcomes they have if all goes well, and how many row
+    changes that makes.
+
+    Rows of one kind go to one prepared statement together, all runs first, then all segments, then all heads.
+    That equals the order of the writes: a run's segments keep theirs, no statement changes an epoch, and a key
+    is known only after the commit that made it. A run that exists or an old epoch changes fewer rows than
+    planned; a place that is not the end of the history, and an append that has no rows to count, make the plan
+    uncertain from the start.
+
+    ``length_of`` tells how long a run's history is before these writes (None: no such run); ``lengths`` how
+    long afterwards.
+    """
+
+    __slots__ = ("_length_of", "heads", "is_certain", "lengths", "next_key", "outcomes", "runs", "segments")
+
+    def __init__(
+        self, namespace: int, next_key: int, length_of: Callable[[int], int | None], writes: Sequence[Write]
+    ) -> None:
+        self.next_key = next_key
+        self.runs: list[Values] = []
+        self.segments: list[Values] = []
+        self.heads: list[Values] = []
+        self.outcomes: list[Outcome] = []
+        self.lengths: dict[int, int] = {}
+        self.is_certain = True
+        self._length_of = length_of
+        for write in writes:
+            match write:
+                case Append():
+                    self._add_append(write)
+                case CreateRun():
+                    self._add_run(namespace, write)
+                case _:
+                    assert_never(write)
+
+    @property
+    def row_changes(self) -> int:
+        """How many rows are added or changed if all goes well."""
+        return len(self.runs) + len(self.segments) + len(self.heads)
+
+    def _add_append(self, write: Append) -> None:
+        key, first, events, head = write.key, write.first, write.events, write.head
+        length = self.lengths.get(key)
+        if length is None:
+            length = self._length_of(key)
+        if first != length or not (events or head):
+            self.is_certain = False
+        if events:
+            self.segments.append((key, first, len(events), encode_segment(events), write.epoch))
+        if head is not None:
+            self.heads.append(_head_values(write, head))
+        self.lengths[key] = first + len(events)
+        self.outcomes.append(_APPENDED)
+
+    def _add_run(self, namespace: int, write: CreateRun) -> None:
+        key, self.next_key = self.next_key, self.next_key + 1
+        epoch = 0 if write.owner is None else 1
+        self.runs.append(_run_values(key, namespace, write))
+        self.segments.append((key, 0, len(write.events), encode_segment(write.events), epoch))
+        self.lengths[key] = len(write.events)
+        self.outcomes.append(Created(key, epoch))
+
+
+def _head_values(write: Append, head: Head) -> Values:
+    """The parameters of ``change_head``."""
+    is_final = head.state.is_final
+    finished_us = write.at_us if is_final else None
+    given_up = head.release or is_final
+    return (
+        write.key,
+        write.epoch,
+        head.state,
+        head.detail,
+        head.wake_us,
+        head.note,
+        write.at_us,
+        finished_us,
+        given_up,
+    )
+
+
+def _run_values(key: int, namespace: int, write: CreateRun) -> Values:
+    """The parameters of ``insert_run``; raises `InvariantError` for a run without events."""
+    if not write.events:
+        raise InvariantError(f"run {write.id!r} cannot be created without a RunCreated event")
+    last_us = write.events[-1].at_us
+    return (
+        key,
+        namespace,
+        write.id,
+        write.workflow,
+        write.version,
+        write.state,
+        write.detail,
+        0 if write.owner is None else 1,
+        write.owner,
+        write.events[0].at_us,
+        last_us,
+        last_us if write.state.is_final else None,
+        write.parent,
+    )
