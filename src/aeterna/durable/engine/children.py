@@ -1,0 +1,106 @@
+"""Child runs: started once, cancelled with the wait for them, and their end brought to the parent, wherever it is.
+
+A child's id follows from its parent's, so starting it again finds it; and its end stays in its own history. Nothing between the two runs
+needs to be atomic: whatever a crash cut off, the parent's replay asks for the child again and finds what there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from aeterna.durable.core.fold import fold
+from aeterna.durable.core.states import State
+from aeterna.durable.engine.failures import record_error
+from aeterna.durable.engine.program import ChildRequest
+from aeterna.durable.engine.runner import Runner
+from aeterna.durable.stores.contract import Created, Exists
+from aeterna.kernel.errors import InvalidStateError, RunNotFoundError, StoreError, WorkflowCancelledError
+
+if TYPE_CHECKING:
+    from aeterna.durable.engine.engine import Engine
+
+log = logging.getLogger("aeterna.engine")
+
+
+class Children:
+    """The parents and children among one engine's runs."""
+
+    def __init__(self, engine: Engine, group: asyncio.TaskGroup) -> None:
+        self._engine = engine
+        self._group = group
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Leave what is under way; the next engine finds it again."""
+        self._is_stopping = True
+        for task in self._tasks:
+            task.cancel()
+
+    def start(self, parent: Runner, request: ChildRequest) -> None:
+        """Create the child unless it exists; `Runner.child_ended` of the parent is called when it has ended."""
+        future = self._engine.create(request.definition, request.arguments, request.child, parent.id)
+        future.add_done_callback(lambda done: self._created(done, parent, request))
+
+    def cancel(self, child: str) -> None:
+        """The parent does not wait for the child any more."""
+        self._in_background(self._cancel(child))
+
+    def ended(self, parent: str, child: str) -> None:
+        """A run that has a parent has ended."""
+        self._in_background(self._tell(parent, child))
+
+    def _created(self, done: asyncio.Future[Created | Exists], parent: Runner, request: ChildRequest) -> None:
+        if done.cancelled() or parent.is_ended:
+            return
+        if done.exception() is not None:
+            self._in_background(self._start_later(parent, request))
+            return
+        outcome = done.result()
+        if isinstance(outcome, Exists) and outcome.row.state.is_final:
+            self.ended(parent.id, request.child)
+
+    async def _start_later(self, parent: Runner, request: ChildRequest) -> None:
+        """The store refused a commit. What it keeps of the parent is being tried again, so after that it works again."""
+        await self._engine.journal.barrier()
+        if not parent.is_ended:
+            self.start(parent, request)
+
+    async def _cancel(self, child: str) -> None:
+        try:
+            await self._engine.cancel(child, "the parent run gave it up")
+        except (InvalidStateError, RunNotFoundError):
+            log.debug("child %s had ended", child, extra={"action": "cancel_child", "run_id": child})
+
+    async def _tell(self, parent: str, child: str) -> None:
+        engine = self._engine
+        run = fold(await engine.store.history(child))
+        if run.state is None or not run.state.is_final:
+            return
+        runner = engine.residents.get(parent) or await engine.claims.fetch(parent)
+        if runner is None:
+            # The parent has ended, or will ask for the child again, and find that it ended, when it is next loaded.
+            return
+        error = run.error
+        if run.state is State.CANCELLED:
+            error = record_error(WorkflowCancelledError(f"child run {child!r} was cancelled"))
+        runner.child_ended(child, run.result, error)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._is_stopping:
+            work.close()
+            return
+        task = self._group.create_task(_supervise(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _supervise(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except StoreError as error:
+        # What was to be done is still in the histories, and is found again when the parent is next loaded.
+        log.error("%s", error, extra={"action": "child"})

@@ -1,0 +1,133 @@
+"""Takes over runs that nobody owns: those of dead sessions at first, then released ones that are due, and queued ones."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from aeterna.durable.core.states import Detail, State
+from aeterna.durable.engine.timers import Alarm
+from aeterna.durable.stores.contract import Append, Head, RunRow
+
+if TYPE_CHECKING:
+    from aeterna.durable.engine.engine import Engine
+    from aeterna.durable.engine.runner import Runner
+
+log = logging.getLogger("aeterna.engine")
+
+CLAIM_BATCH = 500
+
+
+class Claims:
+    """The claiming service of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._is_needed = asyncio.Event()
+        self._is_needed.set()
+        self._alarm: Alarm | None = None
+        self._is_queueing = False
+        self._wanted: list[str] = []
+        self.exclusive = asyncio.Lock()
+        """Held from claiming a run until it is in memory. A session may claim its own run again, which makes the epoch of the first
+        claim worthless, so two claims of one run must never overlap."""
+
+    def look(self) -> None:
+        """There may be something to claim."""
+        self._is_needed.set()
+
+    def look_when_free(self) -> None:
+        """There is something to claim, but no room for it now."""
+        self._is_queueing = True
+
+    def queued(self) -> None:
+        """A run was created that nobody executes yet. Room may have been made, and looked for in vain, before its commit."""
+        self._is_queueing = True
+        self.room_made()
+
+    def room_made(self) -> None:
+        """A run ended, left memory, or began to wait."""
+        if self._is_queueing and self._engine.residents.room > 0:
+            self._is_queueing = False
+            self._is_needed.set()
+
+    def take_back(self, run_id: str) -> None:
+        """Claim this run whatever its row says of when."""
+        self._wanted.append(run_id)
+        self._is_needed.set()
+
+    async def serve(self) -> None:
+        """Claim for ever; ends by cancellation."""
+        engine = self._engine
+        while True:
+            await self._is_needed.wait()
+            self._is_needed.clear()
+            while self._wanted:
+                await self.fetch(self._wanted.pop())
+            room = engine.residents.room
+            if room <= 0:
+                self.look_when_free()
+                continue
+            async with self.exclusive:
+                rows = await engine.store.claim(engine.session, engine.clock.now_us(), min(room, CLAIM_BATCH))
+                for row in rows:
+                    await self.load(row)
+            if rows:
+                self._is_needed.set()
+            else:
+                await self._set_alarm()
+
+    async def fetch(self, run_id: str) -> Runner | None:
+        """The run, brought into memory if it is not there. None if that cannot be: it has ended, its code is not here, or
+        another session owns it."""
+        engine = self._engine
+        async with self.exclusive:
+            if engine.residents.get(run_id) is None:
+                row = await engine.store.claim_run(engine.session, run_id)
+                if row is not None:
+                    await self.load(row)
+        return engine.residents.get(run_id)
+
+    async def load(self, row: RunRow) -> None:
+        """Bring a claimed run into memory and let it go on. Call it while holding `exclusive`."""
+        engine = self._engine
+        history = await engine.store.history(row.id)
+        definition = engine.program.find(row.workflow, row.version)
+        if definition is None:
+            await self._leave_alone(row, self._why_unknown(row))
+            return
+        loop = asyncio.get_running_loop()
+        loaded: asyncio.Future[None] = loop.create_future()
+
+        def adopt() -> None:
+            # A plain callback, because workflow code must not run inside another task.
+            loaded.set_result(None)
+            engine.adopt(row, row.id, definition, history, taken_over_by=engine.session)
+
+        loop.call_soon(adopt)
+        await loaded
+
+    async def _set_alarm(self) -> None:
+        wake_us = await self._engine.store.next_wake()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None if wake_us is None else self._engine.timers.at(wake_us, self.look)
+
+    async def _leave_alone(self, row: RunRow, note: str) -> None:
+        """The run stays as it is until a process comes that can execute it."""
+        log.warning("run %s waits: %s", row.id, note, extra={"action": "run_unknown", "run_id": row.id})
+        detail = Detail.QUEUED if row.state is State.PENDING else Detail.STUCK
+        head = Head(row.state, detail, note=note)
+        await self._engine.store.commit([Append(row.key, row.epoch, row.length, (), self._engine.clock.now_us(), head)])
+
+    def _why_unknown(self, row: RunRow) -> str:
+        program = self._engine.program
+        versions = program.versions(row.workflow)
+        if versions:
+            return (
+                f"the run is pinned to version {row.version!r} of workflow {row.workflow!r}, and this process has "
+                f"{', '.join(map(repr, versions))}: register that version too"
+            )
+        known = ", ".join(map(repr, program.names())) or "none"
+        return f"workflow {row.workflow!r} is not registered in this process (registered: {known})"

@@ -1,0 +1,99 @@
+"""What the engine must know of user code: definitions, handed in by the SDK."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aeterna.durable.core.events import Payload
+from aeterna.durable.core.retry import NO_RETRY, RetryPolicy
+
+if TYPE_CHECKING:
+    from aeterna.durable.engine.execution import Execution
+
+
+@dataclass(frozen=True, slots=True)
+class StepDefinition:
+    """A unit of work. ``function`` is async or plain (``is_async``); a plain one runs in a thread. ``result_type`` shapes the
+    recorded result when it is read. ``timeout_us`` bounds one attempt. ``pure``: no effect outside, so the run may go on before the
+    result is committed, and running it again is harmless."""
+
+    name: str
+    function: Callable[..., Any]
+    is_async: bool
+    retry: RetryPolicy = NO_RETRY
+    timeout_us: int | None = None
+    pure: bool = False
+    result_type: Any = Any
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowDefinition:
+    """A workflow. ``invoke(execution, arguments)`` makes the coroutine of one run from its recorded arguments."""
+
+    name: str
+    version: str
+    invoke: Callable[[Execution, Payload], Coroutine[Any, Any, Any]]
+    result_type: Any = Any
+
+
+@dataclass(frozen=True, slots=True)
+class StepRequest:
+    """Workflow code asks for a step; ``context`` is a copy of the asking task's context variables."""
+
+    definition: StepDefinition
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    fingerprint: bytes
+    context: contextvars.Context
+
+
+@dataclass(frozen=True, slots=True)
+class TimerRequest:
+    """Workflow code asks for a timer that fires at ``due_us``."""
+
+    due_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRequest:
+    """Workflow code asks for a child run."""
+
+    definition: WorkflowDefinition
+    arguments: Payload
+    fingerprint: bytes
+    child: str
+
+
+Request = StepRequest | TimerRequest | ChildRequest
+
+
+class Program:
+    """The workflows that this process can execute, by name and version."""
+
+    def __init__(self) -> None:
+        self._workflows: dict[tuple[str, str], WorkflowDefinition] = {}
+
+    def add(self, definition: WorkflowDefinition) -> bool:
+        """Register a workflow; False if that name and version is taken."""
+        place = (definition.name, definition.version)
+        if place in self._workflows:
+            return False
+        self._workflows[place] = definition
+        return True
+
+    def find(self, name: str, version: str) -> WorkflowDefinition | None:
+        """The definition that runs of this name and version are pinned to."""
+        return self._workflows.get((name, version))
+
+    def versions(self, name: str) -> list[str]:
+        """The registered versions of a workflow, in order of registration."""
+        return [version for known, version in self._workflows if known == name]
+
+    def names(self) -> list[str]:
+        """All registered workflow names."""
+        return sorted({name for name, _ in self._workflows})
+
+

@@ -1,0 +1,1 @@
+"""One file per verb. The SDK, the command line and the control socket call these; no transport types inside."""

@@ -1,0 +1,105 @@
+"""The private socket beside a store's file.
+
+One process owns a SQLite store. While it does, other processes of the same user (the command line in another terminal) ask it through this
+socket: one JSON object per line, answered by one JSON object per line (``owner`` is their end). The socket is 0600 and the peer's user id is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aeterna.durable.engine.engine import Engine
+from aeterna.durable.operations.owner import socket_path
+from aeterna.kernel.errors import AeternaError
+
+REQUEST_BYTES_MAX = 64 * 1024
+
+Verb = Callable[[Engine, dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+async def _cancel(engine: Engine, request: dict[str, Any]) -> dict[str, Any]:
+    return {"requested": await engine.cancel(str(request["id"]), str(request.get("reason", "")))}
+
+
+async def _delete(engine: Engine, request: dict[str, Any]) -> dict[str, Any]:
+    return {"deleted": await engine.store.delete_runs([str(run_id) for run_id in request["ids"]])}
+
+
+async def _ping(engine: Engine, _: dict[str, Any]) -> dict[str, Any]:
+    return {"pid": os.getpid(), "session": engine.session}
+
+
+VERBS: dict[str, Verb] = {"cancel": _cancel, "delete": _delete, "ping": _ping}
+
+
+class ControlServer:
+    """Answers on the socket of one store for as long as its engine runs."""
+
+    def __init__(self, engine: Engine, store: Path | None) -> None:
+        self._engine = engine
+        self._path = None if store is None else socket_path(store)
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. A socket file that is there belongs to a dead process, because this one holds the store's lock."""
+        if self._path is None:
+            return
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # Between bind and chmod nobody can connect: it does not listen yet.
+            listener.bind(os.fspath(self._path))
+            self._path.chmod(0o600)
+            self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=REQUEST_BYTES_MAX)
+        except BaseException:
+            listener.close()
+            raise
+
+    async def stop(self) -> None:
+        """Stop listening and remove the socket."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            if self._path is not None:
+                self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if _peer_uid(writer.get_extra_info("socket")) in (os.getuid(), 0):
+                while line := await reader.readline():
+                    writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+                    await writer.drain()
+        except (ConnectionError, ValueError):
+            # The peer went away, or sent a line longer than the limit: it gets no answer, and nobody else is concerned.
+            return
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            verb = VERBS[request["op"]]
+        except (ValueError, KeyError, TypeError):
+            return {"error": "UsageError", "message": f"the request is no JSON object with an op of {', '.join(VERBS)}"}
+        try:
+            return await verb(self._engine, request)
+        except AeternaError as error:
+            return {"error": type(error).__name__, "message": str(error)}
+        except (KeyError, TypeError) as error:
+            return {"error": "UsageError", "message": f"{request['op']}: {error!r} is missing or of the wrong type"}
+
+
+def _peer_uid(connection: socket.socket) -> int:
+    if not hasattr(socket, "SO_PEERCRED"):
+        # Elsewhere than on Linux the socket's mode alone keeps other users out.
+        return os.getuid()
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(uid)

@@ -1,0 +1,1 @@
+"""What users import. Everything public is exported by the package `aeterna` itself."""

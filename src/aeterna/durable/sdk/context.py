@@ -1,0 +1,166 @@
+"""The workflow's context: everything a workflow may do besides computing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from aeterna.durable.core.retry import US_PER_S
+from aeterna.durable.engine.execution import Execution
+from aeterna.durable.sdk.step import Step, StepOptions, define_step, to_us
+from aeterna.kernel.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from aeterna.durable.sdk.workflow import Workflow
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Context:
+    """Handed to every workflow as its first argument.
+
+    Whatever it gives is the same on every replay: recorded results, times, random numbers.
+    """
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self.logger = logging.LoggerAdapter(
+            logging.getLogger(f"aeterna.workflow.{execution.definition.name}"), {"run_id": execution.run_id}
+        )
+
+    @property
+    def run_id(self) -> str:
+        """The id of this run (also called its workflow id)."""
+        return self._execution.run_id
+
+    @property
+    def is_replaying(self) -> bool:
+        """True while the code repeats what the history already holds. For output only: never branch on it."""
+        return self._execution.is_replaying
+
+    @overload
+    def step(self, fn: Step[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def step(
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def step(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def step(self, name: str, fn: Step[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def step(
+        self, name: str, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def step(self, name: str, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+
+    def step(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Run a step and return its recorded result: ``await ctx.step(fn, ...)`` or ``await ctx.step("name", fn, ...)``.
+
+        ``fn`` is a decorated step or any function, async or plain. A finished step is never executed again.
+        """
+        name: str | None = None
+        if isinstance(fn, str):
+            name, fn, args = fn, (args[0] if args else None), args[1:]
+        if not callable(fn):
+            raise ConfigurationError('ctx.step takes a function: ctx.step(fn, ...) or ctx.step("name", fn, ...)')
+        if isinstance(fn, Step):
+            definition = fn.definition if name is None else fn.options(name=name).definition
+        else:
+            definition = define_step(fn, StepOptions(name=name))
+        return self._execution.wait_step(definition, args, kwargs)
+
+    async def parallel(self, branches: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+        """Run branches at the same time and return their results in the order given.
+
+        ``branches`` are functions that return awaitables. The first failure cancels the others, waits until they have ended, and is
+        raised.
+        """
+
+        async def run(branch: Callable[[], Awaitable[T]]) -> T:
+            return await branch()
+
+        tasks = [asyncio.create_task(run(branch)) for branch in branches]
+        try:
+            return list(await asyncio.gather(*tasks))
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+            raise
+
+    def as_completed(self, awaitables: Iterable[Awaitable[T]]) -> Iterator[Awaitable[T]]:
+        """Awaitables of the same results in the order in which they come, which is recorded."""
+        tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+        return iter(asyncio.as_completed(tasks))
+
+    async def sleep(
+        self,
+        duration: float | timedelta = 0.0,
+        *,
+        seconds: float = 0.0,
+        minutes: float = 0.0,
+        hours: float = 0.0,
+        days: float = 0.0,
+    ) -> None:
+        """Sleep durably: the time runs on while the process is down. ``duration`` is in seconds or a timedelta."""
+        await self._execution.wait_timer("sleep", _total_us(duration, timedelta(days, seconds, 0, 0, minutes, hours)))
+
+    @asynccontextmanager
+    async def timeout(self, duration: float | timedelta) -> AsyncIterator[None]:
+        """Bound a block by a durable timer; raises `TimeoutError` when it is over first, as `asyncio.timeout` does."""
+        task = asyncio.current_task()
+        assert task is not None
+        wait = self._execution.begin_timer("timeout", to_us(duration, "timeout"))
+        expired = False
+
+        def expire(_: object) -> None:
+            nonlocal expired
+            if not wait.future.cancelled() and wait.future.exception() is None:
+                expired = True
+                task.cancel()
+
+        wait.future.add_done_callback(expire)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if expired and task.uncancel() == 0:
+                raise TimeoutError(f"the block took longer than {duration}") from None
+            raise
+        finally:
+            wait.future.remove_done_callback(expire)
+            self._execution.give_up(wait)
+
+    def child(self, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Run another workflow as a child and return its result.
+
+        The child is a run of its own, with an id that follows from this one's. Cancelling the wait cancels the child.
+        """
+        return self._execution.wait_child(workflow.definition, workflow.encode_arguments(args, kwargs))
+
+    def now(self) -> datetime:
+        """The time of the last recorded event, in UTC."""
+        return datetime.fromtimestamp(self._execution.now_us / US_PER_S, UTC)
+
+    def uuid(self) -> uuid.UUID:
+        """A new UUID."""
+        return self._execution.draw_uuid()
+
+    def random(self) -> random.Random:
+        """This task's random generator: ``ctx.random().randint(1, 6)``. Not for secrets."""
+        return self._execution.task_random()
+
+
+def _total_us(duration: float | timedelta, parts: timedelta) -> int:
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    return to_us(seconds + parts.total_seconds(), "the duration of ctx.sleep")
