@@ -1,8 +1,9 @@
 """How values become payloads and come back.
 
-A payload is one tag byte that names the encoding, then the data: ``j`` JSON, ``b`` raw bytes. JSON types, dataclasses,
-msgspec structs, pydantic models, datetimes, UUIDs, bytes, decimals and enums go in; what comes out is shaped by the type
-that is asked for, and is plain JSON types where none is. Nothing here ever runs code out of a payload: there is no pickle.
+A payload is one tag byte that names the encoding, then the data: ``j`` JSON, ``b`` raw bytes. JSON types,
+dataclasses, msgspec structs, pydantic models, datetimes, UUIDs, bytes, decimals and enums go in; what comes out is
+shaped by the type that is asked for, and is plain JSON types where none is. Nothing here ever runs code out of a
+payload: there is no pickle.
 
 pydantic is recognised by its two methods and not imported.
 """
@@ -48,8 +49,8 @@ _plain = msgspec.json.Decoder()
 def encode(value: Any, what: str, size_max: int) -> Payload:
     """The payload of ``value``; ``what`` names it in errors ("the result of step 'fetch'").
 
-    Raises `SerializationError` with the place of the offending part, or `PayloadTooLargeError` above ``size_max`` bytes.
-    """
+    Raises `SerializationError` with the place of the offending part, or `PayloadTooLargeError` above ``size_max``
+    bytes."""
     if type(value) is bytes:
         payload = BYTES_TAG + value
     else:
@@ -113,10 +114,12 @@ def _encode_json(encoder: msgspec.json.Encoder, value: Any, what: str) -> bytes:
     except (NotImplementedError, TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         place, part = _offender(value)
         raise SerializationError(
-            f"{what} cannot be recorded: {place} is a {type(part).__qualname__} ({_short(part)}): {error}. Use {SUPPORTED}."
+            f"{what} cannot be recorded: {place} is a {type(part).__qualname__} ({_short(part)}): {error}. "
+            f"Use {SUPPORTED}."
         ) from error
     if b"null" in data:
-        # JSON has no NaN or infinity, and the encoder writes null for them: losing a value silently is worse than an error.
+        # JSON has no NaN or infinity, and the encoder writes null for them: losing a value silently is worse than an
+        # error.
         for place, part in _parts(value, "$"):
             if isinstance(part, float) and not math.isfinite(part):
                 raise SerializationError(f"{what} cannot be recorded: {place} is {part}, which JSON cannot hold")

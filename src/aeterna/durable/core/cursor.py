@@ -1,10 +1,9 @@
 """The replay cursor: holds what the code asks for against what the history says.
 
-The same object serves the first execution and every replay. Code *issues* waits; events are *matched* with them, in recorded
-order, when the run has settled. A completion that no wait is there for, or whose input differs, is a mismatch: the code is not the one
-that wrote this history. A wait the code gave up (its task was cancelled) is *abandoned*: its late completion is passed over, live and on
-replay alike.
-"""
+The same object serves the first execution and every replay. Code *issues* waits; events are *matched* with them, in
+recorded order, when the run has settled. A completion that no wait is there for, or whose input differs, is a
+mismatch: the code is not the one that wrote this history. A wait the code gave up (its task was cancelled) is
+*abandoned*: its late completion is passed over, live and on replay alike."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
 """The records of a run's history: a closed union, append-only, readable for ever.
 
 A history is the only truth about a run; its state is the fold of it (see ``fold``). Field order and type tags are the
-storage format: fields are only ever added at the end and with a default, a tag is never reused, and a change that cannot
-be made that way raises ``HISTORY_VERSION`` and adds an up-caster (see ``segment``).
+storage format: fields are only ever added at the end and with a default, a tag is never reused, and a change that
+cannot be made that way raises ``HISTORY_VERSION`` and adds an up-caster (see ``segment``).
 
-Times are microseconds since 1970 (UTC). ``path``, ``name`` and ``occurrence`` are the identity of a step, timer or child
-inside its run: the place of its task in the tree of tasks the workflow created, its name, and the how-manieth of that name in
-that task, from 1.
-"""
+Times are microseconds since 1970 (UTC). ``path``, ``name`` and ``occurrence`` are the identity of a step, timer or
+child inside its run: the place of its task in the tree of tasks the workflow created, its name, and the how-manieth
+of that name in that task, from 1."""
 
 from __future__ import annotations
 
@@ -22,8 +21,8 @@ Payload = NewType("Payload", bytes)
 
 
 class ErrorRecord(msgspec.Struct, frozen=True, array_like=True):
-    """An exception as recorded: ``type`` is ``module:qualname``; ``arguments`` its encoded ``args`` when the exception can be
-    rebuilt from them alike, else None."""
+    """An exception as recorded: ``type`` is ``module:qualname``; ``arguments`` its encoded ``args`` when the
+    exception can be rebuilt from them alike, else None."""
 
     type: str
     message: str
@@ -143,7 +142,8 @@ class RunCancelled(Event, frozen=True, array_like=True, tag=14):
 
 
 class WaitAbandoned(KeyedEvent, frozen=True, array_like=True, tag=15):
-    """The workflow gave up a timer, child or retried step it had begun to wait for; ``kind`` is `identity.Kind`'s value."""
+    """The workflow gave up a timer, child or retried step it had begun to wait for; ``kind`` is `identity.Kind`'s
+    value."""
 
     kind: str
 

@@ -25,8 +25,8 @@ class Retry:
 class Run:
     """What a history says about its run. Only `apply` changes it.
 
-    ``timers``, ``children`` and ``retries`` hold what has begun and not ended; ``last_us`` is the time of the last event.
-    """
+    ``timers``, ``children`` and ``retries`` hold what has begun and not ended; ``last_us`` is the time of the last
+    event."""
 
     __slots__ = (
         "arguments",

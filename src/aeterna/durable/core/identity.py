@@ -1,9 +1,8 @@
 """Who is who inside a run, and the values that follow from it.
 
-A step, timer or child is identified by *kind, task path, name, occurrence*. The path is the place of its task in the tree of
-tasks the workflow created (``0`` is the workflow itself, ``0.2`` the second task it created, counted from 1), so that branches that race
-each other can never swap results, however they are scheduled.
-"""
+A step, timer or child is identified by *kind, task path, name, occurrence*. The path is the place of its task in the
+tree of tasks the workflow created (``0`` is the workflow itself, ``0.2`` the second task it created, counted from 1),
+so that branches that race each other can never swap results, however they are scheduled."""
 
 from __future__ import annotations
 
@@ -54,8 +53,8 @@ def derive_seed(run_id: str, path: str) -> bytes:
 
 
 def task_hash_base(run_id: str) -> int:
-    """Where the hashes of a run's tasks start: consecutive from here, so that sets of tasks iterate alike on every replay,
-    and far from those of other runs."""
+    """Where the hashes of a run's tasks start: consecutive from here, so that sets of tasks iterate alike on every
+    replay, and far from those of other runs."""
     return int.from_bytes(_digest("hash", run_id, MAIN_PATH, 0)[:7], "big")
 
 

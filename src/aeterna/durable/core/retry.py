@@ -13,12 +13,10 @@ US_PER_S = 1_000_000
 class RetryPolicy:
     """How often and how patiently a failing step is tried again; the names are Temporal's.
 
-    maximum_attempts: attempts in all, the first included; 0 means without end.
-    initial_interval: wait before the second attempt, in seconds or as a timedelta.
-    backoff_coefficient: each further wait is this much longer.
-    maximum_interval: no wait is longer.
-    non_retryable: exception types, or their names, that end it at once; a type covers its subclasses, a name does not.
-    """
+    maximum_attempts: attempts in all, the first included; 0 means without end. initial_interval: wait before the
+    second attempt, in seconds or as a timedelta. backoff_coefficient: each further wait is this much longer.
+    maximum_interval: no wait is longer. non_retryable: exception types, or their names, that end it at once; a type
+    covers its subclasses, a name does not."""
 
     maximum_attempts: int = 3
     initial_interval: float | timedelta = 1.0

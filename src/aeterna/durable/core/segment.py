@@ -1,9 +1,8 @@
 """How events become bytes and come back, whichever release wrote them.
 
-A segment is what one commit added to one run's history: ``[version, event, event, ...]`` in msgpack, each event an array
-that starts with its type tag. Reading an older version runs its up-casters, one per step of the version, on the raw
-arrays before they become typed records; a newer version is refused.
-"""
+A segment is what one commit added to one run's history: ``[version, event, event, ...]`` in msgpack, each event an
+array that starts with its type tag. Reading an older version runs its up-casters, one per step of the version, on the
+raw arrays before they become typed records; a newer version is refused."""
 
 from __future__ import annotations
 
@@ -40,7 +39,9 @@ def decode_segment(body: bytes, upcasters: Mapping[int, Upcaster] = UPCASTERS) -
         raise StoreCorruptError("a history segment is empty")
     version = body[0]
     if version > HISTORY_VERSION:
-        raise StoreTooNewError(f"history version {version} is newer than {HISTORY_VERSION}, the newest this release reads")
+        raise StoreTooNewError(
+            f"history version {version} is newer than {HISTORY_VERSION}, the newest this release reads"
+        )
     try:
         if version == HISTORY_VERSION:
             return _events.decode(memoryview(body)[1:])

@@ -69,7 +69,8 @@ TRANSITIONS: dict[tuple[State | None, type[ev.Event]], State] = {
 
 
 def next_state(state: State | None, kind: type[ev.Event]) -> State:
-    """The state that ``kind`` leads to from ``state``; raises `IllegalTransitionError` where the table has no entry."""
+    """The state that ``kind`` leads to from ``state``; raises `IllegalTransitionError` where the table has no
+    entry."""
     try:
         return TRANSITIONS[state, kind]
     except KeyError:

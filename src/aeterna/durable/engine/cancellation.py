@@ -10,9 +10,8 @@ from aeterna.durable.stores.contract import Append, Appended, Head, RunRow, Stor
 async def cancel_claimed(store: Store, row: RunRow, now_us: int, reason: str) -> bool:
     """Write the cancellation of a run this session has claimed; False if another session took it meanwhile.
 
-    A queued run has done nothing and ends at once. One that has begun is asked to: its workflow sees it, and may clean up, when a process
-    that has its code comes back.
-    """
+    A queued run has done nothing and ends at once. One that has begun is asked to: its workflow sees it, and may
+    clean up, when a process that has its code comes back."""
     event: ev.AnyEvent
     if row.state is State.PENDING:
         event, head = ev.RunCancelled(now_us, reason), Head(State.CANCELLED, Detail.NONE)

@@ -1,8 +1,8 @@
 """Child runs: started once, cancelled with the wait for them, and their end brought to the parent, wherever it is.
 
-A child's id follows from its parent's, so starting it again finds it; and its end stays in its own history. Nothing between the two runs
-needs to be atomic: whatever a crash cut off, the parent's replay asks for the child again and finds what there is.
-"""
+A child's id follows from its parent's, so starting it again finds it; and its end stays in its own history. Nothing
+between the two runs needs to be atomic: whatever a crash cut off, the parent's replay asks for the child again and
+finds what there is."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ class Children:
             self.ended(parent.id, request.child)
 
     async def _start_later(self, parent: Runner, request: ChildRequest) -> None:
-        """The store refused a commit. What it keeps of the parent is being tried again, so after that it works again."""
+        """The store refused a commit. What it keeps of the parent is being tried again, so after that it works
+        again."""
         await self._engine.journal.barrier()
         if not parent.is_ended:
             self.start(parent, request)

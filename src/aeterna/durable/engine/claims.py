@@ -1,4 +1,5 @@
-"""Takes over runs that nobody owns: those of dead sessions at first, then released ones that are due, and queued ones."""
+"""Takes over runs that nobody owns: those of dead sessions at first, then released ones that are due, and queued
+ones."""
 
 from __future__ import annotations
 
@@ -30,8 +31,8 @@ class Claims:
         self._is_queueing = False
         self._wanted: list[str] = []
         self.exclusive = asyncio.Lock()
-        """Held from claiming a run until it is in memory. A session may claim its own run again, which makes the epoch of the first
-        claim worthless, so two claims of one run must never overlap."""
+        """Held from claiming a run until it is in memory. A session may claim its own run again, which makes the
+        epoch of the first claim worthless, so two claims of one run must never overlap."""
 
     def look(self) -> None:
         """There may be something to claim."""
@@ -42,7 +43,8 @@ class Claims:
         self._is_queueing = True
 
     def queued(self) -> None:
-        """A run was created that nobody executes yet. Room may have been made, and looked for in vain, before its commit."""
+        """A run was created that nobody executes yet. Room may have been made, and looked for in vain, before its
+        commit."""
         self._is_queueing = True
         self.room_made()
 
@@ -79,8 +81,8 @@ class Claims:
                 await self._set_alarm()
 
     async def fetch(self, run_id: str) -> Runner | None:
-        """The run, brought into memory if it is not there. None if that cannot be: it has ended, its code is not here, or
-        another session owns it."""
+        """The run, brought into memory if it is not there. None if that cannot be: it has ended, its code is not
+        here, or another session owns it."""
         engine = self._engine
         async with self.exclusive:
             if engine.residents.get(run_id) is None:

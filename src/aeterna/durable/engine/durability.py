@@ -18,10 +18,10 @@ class Level(StrEnum):
 class Durability:
     """The policy of one engine.
 
-    L2 (``LOG``): an event is committed at once, and before the next step starts. L1 (``SNAPSHOT``): the next step starts without
-    waiting, and what has not been committed yet is committed every ``snapshot_steps`` steps, or ``snapshot_ms`` after the first of them, whichever comes
-    first, and before each wait, before a child starts, and at the end. L0 (``MEMORY``): as L2, into a store that keeps nothing.
-    """
+    L2 (``LOG``): an event is committed at once, and before the next step starts. L1 (``SNAPSHOT``): the next step
+    starts without waiting, and what has not been committed yet is committed every ``snapshot_steps`` steps, or
+    ``snapshot_ms`` after the first of them, whichever comes first, and before each wait, before a child starts, and
+    at the end. L0 (``MEMORY``): as L2, into a store that keeps nothing."""
 
     level: Level = Level.LOG
     snapshot_steps: int = 100

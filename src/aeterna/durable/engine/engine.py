@@ -1,8 +1,7 @@
 """The engine: keeps the runs of one session alive, in this process.
 
-It owns the journal, the timers and the resident runs, and follows one life: `start`, then `stop`, once. Whatever happens in between, a
-later engine on the same store goes on where this one was.
-"""
+It owns the journal, the timers and the resident runs, and follows one life: `start`, then `stop`, once. Whatever
+happens in between, a later engine on the same store goes on where this one was."""
 
 from __future__ import annotations
 
@@ -149,7 +148,8 @@ class Engine:
         self.timers.stop()
         self.steps.close()
         if not self.waiters.store_error:
-            # The journal may be ending too (asyncio.run cancels every task at once), and then there is nothing to wait for.
+            # The journal may be ending too (asyncio.run cancels every task at once), and then there is nothing to
+            # wait for.
             committed = asyncio.ensure_future(self.journal.barrier())
             await asyncio.wait([committed, services[0]], return_when=asyncio.FIRST_COMPLETED)
             committed.cancel()
@@ -167,14 +167,13 @@ class Engine:
     async def start_run(self, definition: WorkflowDefinition, arguments: ev.Payload, run_id: str) -> bool:
         """Create a run; returns once it is durable. False if a run of that id exists already (its arguments count).
 
-        Raises `WorkflowIdConflictError` if the id belongs to another workflow, or the `StoreError` that kept it from being
-        recorded.
-        """
+        Raises `WorkflowIdConflictError` if the id belongs to another workflow, or the `StoreError` that kept it from
+        being recorded."""
         outcome = await self.create(definition, arguments, run_id, None)
         if isinstance(outcome, Exists) and outcome.row.workflow != definition.name:
             raise WorkflowIdConflictError(
-                f"workflow id {run_id!r} belongs to a run of workflow {outcome.row.workflow!r}, not {definition.name!r}: "
-                "choose another id"
+                f"workflow id {run_id!r} belongs to a run of workflow {outcome.row.workflow!r}, "
+                f"not {definition.name!r}: choose another id"
             )
         return isinstance(outcome, Created)
 
@@ -275,7 +274,8 @@ class Engine:
         return runner is not None and runner.cancel(reason)
 
     async def _cancel_row(self, row: RunRow, reason: str) -> bool:
-        """Cancel a run that has no code here: a queued one ends at once, another is asked to, for when its code comes."""
+        """Cancel a run that has no code here: a queued one ends at once, another is asked to, for when its code
+        comes."""
         outcome = await cancel_claimed(self.store, row, self.clock.now_us(), reason)
         if outcome:
             await self._publish(row.id)
@@ -316,7 +316,9 @@ class Engine:
             self.claims.look()
 
     def fenced(self, runner: Runner) -> None:
-        log.warning("run %s is owned by another session now", runner.id, extra={"action": "fenced", "run_id": runner.id})
+        log.warning(
+            "run %s is owned by another session now", runner.id, extra={"action": "fenced", "run_id": runner.id}
+        )
         if self.residents.remove(runner):
             runner.close()
             self.claims.room_made()

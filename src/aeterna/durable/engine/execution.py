@@ -1,8 +1,8 @@
 """One run in memory: workflow code on its own loop, fed with events, asking for work.
 
-Synchronous and without side effects outside itself: events go in (`deliver`), requests come out (`take_requests`). It neither
-knows where events come from nor who performs requests, so replay is nothing special: it is `deliver` in a loop.
-"""
+Synchronous and without side effects outside itself: events go in (`deliver`), requests come out (`take_requests`). It
+neither knows where events come from nor who performs requests, so replay is nothing special: it is `deliver` in a
+loop."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _UNSET: Any = object()
 
 
 class Wait:
-    """Something workflow code waits for: ``future`` ends when its event is delivered. ``value`` is the decoded result, known
-    before the event is committed when this process executed the step itself."""
+    """Something workflow code waits for: ``future`` ends when its event is delivered. ``value`` is the decoded
+    result, known before the event is committed when this process executed the step itself."""
 
     __slots__ = ("future", "key", "request", "value")
 
@@ -52,8 +52,8 @@ class Wait:
 
 
 class Execution:
-    """The living part of a run. ``is_replaying``: workflow code repeats what its history already holds; ``is_closing``: it is being
-    left, and nothing it does is recorded any more."""
+    """The living part of a run. ``is_replaying``: workflow code repeats what its history already holds;
+    ``is_closing``: it is being left, and nothing it does is recorded any more."""
 
     def __init__(self, run_id: str, definition: WorkflowDefinition, payload_bytes_max: int) -> None:
         self.run_id = run_id
@@ -94,8 +94,7 @@ class Execution:
 
         Raises `NonDeterminismError` if the code does not wait for it.
         """
-        if event.at_us > self.now_us:
-            self.now_us = event.at_us
+        self.now_us = max(self.now_us, event.at_us)
         try:
             self._dispatch(event)
         except Mismatch as mismatch:

@@ -1,9 +1,8 @@
 """Exceptions to records and back.
 
-An exception comes back as itself when it survives the trip: its class can be found by name, its ``args`` can be recorded, and the class makes
-an equal exception from them. Otherwise it comes back as `StepFailed`. The same answer is given live and on replay, because it is
-decided once, when the record is made.
-"""
+An exception comes back as itself when it survives the trip: its class can be found by name, its ``args`` can be
+recorded, and the class makes an equal exception from them. Otherwise it comes back as `StepFailed`. The same answer
+is given live and on replay, because it is decided once, when the record is made."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """What is caught by patching at call time, because workflow code reaches it without going through its loop.
 
-Installed once per process, when the first engine starts. Each patch asks first whether workflow code is running and is
-otherwise the original.
-"""
+Installed once per process, when the first engine starts. Each patch asks first whether workflow code is running and
+is otherwise the original."""
 
 from __future__ import annotations
 
@@ -34,7 +33,8 @@ def _handle(self: logging.Logger, record: logging.LogRecord) -> None:
 
 
 def _as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any:
-    """In workflow code, make the tasks in the order given: the original would make them in the order of a set of addresses."""
+    """In workflow code, make the tasks in the order given: the original would make them in the order of a set of
+    addresses."""
     if current_execution() is not None:
         fs = [asyncio.ensure_future(awaitable) for awaitable in fs]
     return _original_as_completed(fs, timeout=timeout)

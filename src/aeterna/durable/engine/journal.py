@@ -1,9 +1,9 @@
 """Group commit by draining.
 
-One task takes whatever queued while the last commit ran and writes it as one transaction: no timer, no added latency, and the batch grows
-with the load by itself. Creations of runs and appends to their logs share the transaction. When the store cannot
-write, creations are refused to their callers at once, and appends are kept and tried again: they are facts already.
-"""
+One task takes whatever queued while the last commit ran and writes it as one transaction: no timer, no added latency,
+and the batch grows with the load by itself. Creations of runs and appends to their logs share the transaction. When
+the store cannot write, creations are refused to their callers at once, and appends are kept and tried again: they are
+facts already."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ log = logging.getLogger("aeterna.journal")
 WRITES_PER_COMMIT_MAX = 2048
 RETRY_FIRST_S = 0.05
 RETRY_LONGEST_S = 5.0
+
 
 class Observer(Protocol):
     """Who hears about the store's health."""
@@ -51,9 +52,8 @@ class Batch:
 class Journal:
     """The only writer of runs and histories of one engine.
 
-    A commit runs in a plain callback of the loop where the store can do it at once, because switching to a task and back costs as much as
-    a small commit; otherwise, and to try again after an error, in the task of `serve`.
-    """
+    A commit runs in a plain callback of the loop where the store can do it at once, because switching to a task and
+    back costs as much as a small commit; otherwise, and to try again after an error, in the task of `serve`."""
 
     def __init__(self, store: Store, clock: Clock, observer: Observer) -> None:
         self._store = store
@@ -95,7 +95,8 @@ class Journal:
             assert batch is not None
             outcomes = await self._commit(batch)
             told: asyncio.Future[None] = self._loop.create_future()
-            # Workflow code must run in a plain callback, never inside another task: its own loop makes its own tasks current.
+            # Workflow code must run in a plain callback, never inside another task: its own loop makes its own tasks
+            # current.
             self._loop.call_soon(self._tell_and_go_on, batch, outcomes, told)
             await told
 
@@ -114,7 +115,8 @@ class Journal:
             try:
                 outcomes = self._store.commit_at_once(writes)
             except AeternaError:
-                # Nothing was written. The task tries again, and it is the place where trying again, or failing, is at home.
+                # Nothing was written. The task tries again, and it is the place where trying again, or failing, is at
+                # home.
                 outcomes = None
         if outcomes is None:
             self._handed = batch

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StepDefinition:
-    """A unit of work. ``function`` is async or plain (``is_async``); a plain one runs in a thread. ``result_type`` shapes the
-    recorded result when it is read. ``timeout_us`` bounds one attempt. ``pure``: no effect outside, so the run may go on before the
-    result is committed, and running it again is harmless."""
+    """A unit of work. ``function`` is async or plain (``is_async``); a plain one runs in a thread. ``result_type``
+    shapes the recorded result when it is read. ``timeout_us`` bounds one attempt. ``pure``: no effect outside, so the
+    run may go on before the result is committed, and running it again is harmless."""
 
     name: str
     function: Callable[..., Any]
@@ -95,5 +95,3 @@ class Program:
     def names(self) -> list[str]:
         """All registered workflow names."""
         return sorted({name for name, _ in self._workflows})
-
-

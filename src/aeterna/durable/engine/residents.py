@@ -25,7 +25,8 @@ class Residents:
 
     @property
     def room(self) -> int:
-        """How many more runs may execute now; those that only wait do not count, or parents could starve their children."""
+        """How many more runs may execute now; those that only wait do not count, or parents could starve their
+        children."""
         executing = len(self._runners) - len(self._waiting)
         return self._limits.running_runs_max - executing - self._reserved
 
@@ -62,9 +63,9 @@ class Residents:
     def surplus(self) -> list[Runner]:
         """Waiting runs to evict so that the cache keeps its bound, the longest waits first.
 
-        A tenth more than needed go, so that a full cache does not sort itself at every start. Evicting the run that sleeps longest costs the fewest replays; runs that wait for children come last, because nobody knows when
-        they wake.
-        """
+        A tenth more than needed go, so that a full cache does not sort itself at every start. Evicting the run that
+        sleeps longest costs the fewest replays; runs that wait for children come last, because nobody knows when they
+        wake."""
         excess = len(self._runners) - self._limits.resident_runs_max
         if excess <= 0:
             return []

@@ -1,10 +1,10 @@
 """The writing end of one run's history: what is recorded, what is committed, and what the run has seen of it.
 
-An event that is appended is at once part of the fold, and the workflow code sees it with the next pump, in order, before it is committed.
-That is safe because workflow code has no effect outside: whatever has one (a step that is not pure, a child, the result) waits until
-everything the code had seen when it asked is committed. So a step's completion, the timer set after it and the end of the run
-share one commit, and nothing outside ever depends on something a crash could take back.
-"""
+An event that is appended is at once part of the fold, and the workflow code sees it with the next pump, in order,
+before it is committed. That is safe because workflow code has no effect outside: whatever has one (a step that is not
+pure, a child, the result) waits until everything the code had seen when it asked is committed. So a step's
+completion, the timer set after it and the end of the run share one commit, and nothing outside ever depends on
+something a crash could take back."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ class RunLog:
         return self.stored == self.run.length and self._head is None
 
     def append(self, event: ev.AnyEvent) -> None:
-        """Record an event. Raises `IllegalTransitionError`, before anything is written, if the run's state forbids it."""
+        """Record an event. Raises `IllegalTransitionError`, before anything is written, if the run's state forbids
+        it."""
         apply(self.run, event)
         self._outbox.append(event)
         self._undelivered.append(event)

@@ -1,13 +1,13 @@
 """The event loop inside a run.
 
-Workflow code runs on a loop of its own: a queue of callbacks, no clock, no selector, no threads. `drain` runs it until nothing of
-the run is runnable any more, which is what "settled" means, exactly and however long the chain of callbacks is. Between two drains
-the engine delivers one recorded result. So the order of everything inside a run follows from the order of its history alone,
-live and on replay, whatever else the process does meanwhile.
+Workflow code runs on a loop of its own: a queue of callbacks, no clock, no selector, no threads. `drain` runs it
+until nothing of the run is runnable any more, which is what "settled" means, exactly and however long the chain of
+callbacks is. Between two drains the engine delivers one recorded result. So the order of everything inside a run
+follows from the order of its history alone, live and on replay, whatever else the process does meanwhile.
 
-`asyncio.gather`, `asyncio.TaskGroup`, `asyncio.wait`, queues, locks and events work on it as they are, because they only need
-callbacks. What needs the outside world (timers, sockets, threads) raises `NotDurableError` with the name of the durable form.
-"""
+`asyncio.gather`, `asyncio.TaskGroup`, `asyncio.wait`, queues, locks and events work on it as they are, because they
+only need callbacks. What needs the outside world (timers, sockets, threads) raises `NotDurableError` with the name of
+the durable form."""
 
 from __future__ import annotations
 
@@ -131,7 +131,12 @@ class RunLoop(asyncio.AbstractEventLoop):
         return RunFuture(self)
 
     def create_task(  # type: ignore[override]
-        self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: contextvars.Context | None = None, **_: Any
+        self,
+        coro: Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        context: contextvars.Context | None = None,
+        **_: Any,
     ) -> RunTask[T]:
         """A task of this run, one place further in the tree under the current task."""
         if asyncio._get_running_loop() is not self:
@@ -192,9 +197,9 @@ _REFUSED = {
     "call_soon_threadsafe": _THREADS,
 }
 _OUTSIDE = """add_reader add_signal_handler add_writer connect_accepted_socket connect_read_pipe connect_write_pipe
-create_connection create_datagram_endpoint create_server create_unix_connection create_unix_server getaddrinfo getnameinfo
-sendfile sock_accept sock_connect sock_recv sock_recv_into sock_recvfrom sock_recvfrom_into sock_sendall sock_sendfile
-sock_sendto start_tls subprocess_exec subprocess_shell""".split()
+create_connection create_datagram_endpoint create_server create_unix_connection create_unix_server getaddrinfo
+getnameinfo sendfile sock_accept sock_connect sock_recv sock_recv_into sock_recvfrom sock_recvfrom_into sock_sendall
+sock_sendfile sock_sendto start_tls subprocess_exec subprocess_shell""".split()
 
 
 def _not_durable(what: str, instead: str) -> NotDurableError:
@@ -202,7 +207,7 @@ def _not_durable(what: str, instead: str) -> NotDurableError:
 
 
 def _refuse(what: str, instead: str) -> Callable[..., NoReturn]:
-    def refuse(self: RunLoop, *_: Any, **__: Any) -> NoReturn:
+    def refuse(*_: Any, **__: Any) -> NoReturn:
         raise _not_durable(what, instead)
 
     return refuse

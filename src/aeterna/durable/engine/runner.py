@@ -1,7 +1,7 @@
 """One run in this process: joins its workflow code, its log, and the work it asked for.
 
-The cycle is always the same. Events become deliverable; the workflow code sees them one at a time and settles; what it asks for and gives
-up is acted on; what comes of that is appended to the log, and becomes deliverable in its turn.
+The cycle is always the same. Events become deliverable; the workflow code sees them one at a time and settles; what
+it asks for and gives up is acted on; what comes of that is appended to the log, and becomes deliverable in its turn.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Host(Protocol):
         ...
 
     def start_child(self, runner: Runner, request: ChildRequest) -> None:
-        """Create the child run if it does not exist, and see to it that `Runner.child_ended` is called when it ends."""
+        """Create the child run if it does not exist, and see to it that `Runner.child_ended` is called when it
+        ends."""
         ...
 
     def cancel_child(self, child: str) -> None:
@@ -272,7 +273,8 @@ class Runner:
                 assert_never(request)
 
     def _start_when_stored(self, wait: Wait, request: StepRequest, attempt: int) -> None:
-        """Start a step once everything the run has seen so far is committed; at once if the step may run ahead of that."""
+        """Start a step once everything the run has seen so far is committed; at once if the step may run ahead of
+        that."""
         may_run_ahead = request.definition.pure or self._host.durability.level is Level.SNAPSHOT
         if may_run_ahead or self._seen <= self._log.stored:
             self._start_step(wait, attempt)

@@ -26,9 +26,8 @@ class Waiters:
     def register(self, run_id: str) -> Iterator[asyncio.Future[Run]]:
         """A future for the fold of the run's whole history, set once it has ended.
 
-        It fails with what keeps the run from ending here: the `NonDeterminismError` of a stuck run, the `StoreError` of a
-        store that cannot write.
-        """
+        It fails with what keeps the run from ending here: the `NonDeterminismError` of a stuck run, the `StoreError`
+        of a store that cannot write."""
         future: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
         obstacle = self._problems.get(run_id) or self.store_error
         if obstacle is not None:

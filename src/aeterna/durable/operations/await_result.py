@@ -12,9 +12,8 @@ from aeterna.kernel.errors import RunNotFoundError
 async def await_result(engine: Engine, run_id: str, timeout_s: float | None = None) -> Run:
     """The fold of the run's whole history once it has ended.
 
-    Raises `TimeoutError` after ``timeout_s`` seconds (the run goes on), `RunNotFoundError`, the `NonDeterminismError` of a run that is
-    stuck in this process, or the `StoreError` of a store that cannot write at the moment.
-    """
+    Raises `TimeoutError` after ``timeout_s`` seconds (the run goes on), `RunNotFoundError`, the `NonDeterminismError`
+    of a run that is stuck in this process, or the `StoreError` of a store that cannot write at the moment."""
     with engine.waiters.register(run_id) as ended:
         if not engine.is_resident(run_id):
             row = await engine.store.get_run(run_id)

@@ -17,10 +17,9 @@ from aeterna.kernel.errors import InvalidStateError, StoreLockedError
 async def cancel_directly(store: Store, run_id: str, reason: str, clock: Clock) -> State | None:
     """Record the cancellation of a run in a store that no engine has open; None if it was asked for before.
 
-    A run that had not begun is CANCELLED when this returns. One that had is still RUNNING: its workflow is told, and may clean up, when a
-    process that has its code comes back. Raises `RunNotFoundError`, `InvalidStateError` if the run has ended, and
-    `StoreLockedError` while an engine has the store.
-    """
+    A run that had not begun is CANCELLED when this returns. One that had is still RUNNING: its workflow is told, and
+    may clean up, when a process that has its code comes back. Raises `RunNotFoundError`, `InvalidStateError` if the
+    run has ended, and `StoreLockedError` while an engine has the store."""
     await store.open()
     try:
         row = await describe(store, run_id)

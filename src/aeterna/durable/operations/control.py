@@ -1,8 +1,8 @@
 """The private socket beside a store's file.
 
-One process owns a SQLite store. While it does, other processes of the same user (the command line in another terminal) ask it through this
-socket: one JSON object per line, answered by one JSON object per line (``owner`` is their end). The socket is 0600 and the peer's user id is checked.
-"""
+One process owns a SQLite store. While it does, other processes of the same user (the command line in another
+terminal) ask it through this socket: one JSON object per line, answered by one JSON object per line (``owner`` is
+their end). The socket is 0600 and the peer's user id is checked."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ class ControlServer:
                     writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                     await writer.drain()
         except (ConnectionError, ValueError):
-            # The peer went away, or sent a line longer than the limit: it gets no answer, and nobody else is concerned.
+            # The peer went away, or sent a line longer than the limit: it gets no answer, and nobody else is
+            # concerned.
             return
         finally:
             writer.close()

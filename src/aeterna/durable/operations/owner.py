@@ -17,7 +17,8 @@ ANSWER_S_MAX = 30.0
 
 
 def socket_path(store: Path) -> Path:
-    """Where the owner of a store listens: beside the file, or under a short name in a private directory where that is too long."""
+    """Where the owner of a store listens: beside the file, or under a short name in a private directory where that is
+    too long."""
     beside = store.resolve().with_name(store.name + ".sock")
     if len(os.fsencode(beside)) <= SOCKET_PATH_BYTES_MAX:
         return beside

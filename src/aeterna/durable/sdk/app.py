@@ -35,9 +35,10 @@ class App:
     """A namespace of workflows and steps.
 
     ``name``: the namespace, also the name of the default store. ``store``: ``sqlite:///PATH`` or ``memory:`` or a
-    `Store` of your own; without it the environment's ``AETERNA_STORE``, else ``sqlite:///.aeterna/NAME.db``. ``persistence``: ``state-action-log`` (L2, the default), ``snapshot`` (L1; or a
-    `Durability` to set its interval) or ``memory`` (L0). ``retention``: delete finished runs this long after their end. ``clock``: where
-    the engine takes time from.
+    `Store` of your own; without it the environment's ``AETERNA_STORE``, else ``sqlite:///.aeterna/NAME.db``.
+    ``persistence``: ``state-action-log`` (L2, the default), ``snapshot`` (L1; or a `Durability` to set its interval)
+    or ``memory`` (L0). ``retention``: delete finished runs this long after their end. ``clock``: where the engine
+    takes time from.
 
     Raises `ConfigurationError` if store and persistence contradict each other.
     """
@@ -68,7 +69,8 @@ class App:
         self._served: frozenset[tuple[str, str]] | None = None
 
     def configure(self, *, store: str | None = None, persistence: str | Durability | None = None) -> None:
-        """Use another store or persistence than the app was made with; what is not given stays. For scripts and tests.
+        """Use another store or persistence than the app was made with; what is not given stays. For scripts and
+        tests.
 
         Raises `ConfigurationError` if the two contradict each other, and `InvalidStateError` while the app is open.
         """
@@ -112,9 +114,9 @@ class App:
     ) -> Any:
         """Make a step of a function: ``@app.step`` or ``@app.step(name=..., retry=..., timeout=..., pure=...)``.
 
-        ``retry``: a `RetryPolicy`; without one a step is attempted once. ``timeout``: bounds one attempt, in seconds or as a timedelta; a plain
-        function that is over its timeout fails, though its thread runs on. ``pure``: no effect outside, so the run may go on before
-        the result is committed.
+        ``retry``: a `RetryPolicy`; without one a step is attempted once. ``timeout``: bounds one attempt, in seconds
+        or as a timedelta; a plain function that is over its timeout fails, though its thread runs on. ``pure``: no
+        effect outside, so the run may go on before the result is committed.
 
         Raises `DuplicateNameError` if the app has a step of that name.
         """
@@ -129,7 +131,8 @@ class App:
     def workflow(self, fn: Any = None, *, name: str | None = None, version: str = "1") -> Any:
         """Make a workflow of an async function: ``@app.workflow`` or ``@app.workflow(name=..., version=...)``.
 
-        A run is pinned to the version that started it: register the old version's function under the same name to let its runs end.
+        A run is pinned to the version that started it: register the old version's function under the same name to let
+        its runs end.
 
         Raises `DuplicateNameError` if the app has a workflow of that name and version.
         """
@@ -147,7 +150,8 @@ class App:
         place = (workflow.name, workflow.definition.version)
         if place in self._workflows:
             raise DuplicateNameError(
-                f"app {self.name!r} has a workflow {workflow.name!r} of version {place[1]!r} already: give one of them name= or version="
+                f"app {self.name!r} has a workflow {workflow.name!r} of version {place[1]!r} already: "
+                "give one of them name= or version="
             )
         self._workflows[place] = workflow
 
@@ -248,7 +252,9 @@ class App:
             places = {(workflow.name, workflow.definition.version) for workflow in workflows}
             unknown = places - set(self._workflows)
             if unknown:
-                raise UnknownWorkflowError(f"app {self.name!r} has no workflow {', '.join(repr(name) for name, _ in unknown)}")
+                raise UnknownWorkflowError(
+                    f"app {self.name!r} has no workflow {', '.join(repr(name) for name, _ in unknown)}"
+                )
             self._served = frozenset(places)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -306,4 +312,3 @@ class WorkflowDecorator:
         workflow = Workflow(self._app, fn, self._name or fn.__name__, self._version)
         self._app.add_workflow(workflow)
         return workflow
-

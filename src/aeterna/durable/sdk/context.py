@@ -64,7 +64,8 @@ class Context:
     def step(self, name: str, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
 
     def step(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Run a step and return its recorded result: ``await ctx.step(fn, ...)`` or ``await ctx.step("name", fn, ...)``.
+        """Run a step and return its recorded result: ``await ctx.step(fn, ...)`` or ``await ctx.step("name", fn,
+        ...)``.
 
         ``fn`` is a decorated step or any function, async or plain. A finished step is never executed again.
         """
@@ -82,9 +83,8 @@ class Context:
     async def parallel(self, branches: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
         """Run branches at the same time and return their results in the order given.
 
-        ``branches`` are functions that return awaitables. The first failure cancels the others, waits until they have ended, and is
-        raised.
-        """
+        ``branches`` are functions that return awaitables. The first failure cancels the others, waits until they have
+        ended, and is raised."""
 
         async def run(branch: Callable[[], Awaitable[T]]) -> T:
             return await branch()
@@ -118,7 +118,8 @@ class Context:
 
     @asynccontextmanager
     async def timeout(self, duration: float | timedelta) -> AsyncIterator[None]:
-        """Bound a block by a durable timer; raises `TimeoutError` when it is over first, as `asyncio.timeout` does."""
+        """Bound a block by a durable timer; raises `TimeoutError` when it is over first, as `asyncio.timeout`
+        does."""
         task = asyncio.current_task()
         assert task is not None
         wait = self._execution.begin_timer("timeout", to_us(duration, "timeout"))
@@ -157,7 +158,7 @@ class Context:
         return self._execution.draw_uuid()
 
     def random(self) -> random.Random:
-        """This task's random generator: ``ctx.random().randint(1, 6)``. Not for secrets."""
+        """The random generator of the calling task: ``ctx.random().randint(1, 6)``. Not for secrets."""
         return self._execution.task_random()
 
 

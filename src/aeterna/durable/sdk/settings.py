@@ -1,4 +1,5 @@
-"""Where an app keeps its runs, and how safely: what was given, what the environment says, and what contradicts what."""
+"""Where an app keeps its runs, and how safely: what was given, what the environment says, and what contradicts
+what."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def resolve(settings: Settings, *, is_store_given: bool = False) -> tuple[StoreA
     """
     if not _NAME.fullmatch(settings.name):
         raise ConfigurationError(
-            f"app name {settings.name!r} cannot be a namespace: use up to 64 letters, digits, '-', '_' and '.', a letter or digit first"
+            f"app name {settings.name!r} cannot be a namespace: "
+            "use up to 64 letters, digits, '-', '_' and '.', a letter or digit first"
         )
     durability = _durability(settings.persistence)
     if is_store_given:
@@ -60,7 +62,8 @@ def resolve(settings: Settings, *, is_store_given: bool = False) -> tuple[StoreA
 
 
 def parse_store(url: str, origin: str) -> StoreAddress:
-    """``sqlite:///PATH`` (relative), ``sqlite:////PATH`` (absolute) or ``memory:``; anything else is a `ConfigurationError`."""
+    """``sqlite:///PATH`` (relative), ``sqlite:////PATH`` (absolute) or ``memory:``; anything else is a
+    `ConfigurationError`."""
     if url in ("memory:", "memory://"):
         return StoreAddress("memory:", None)
     if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):

@@ -22,9 +22,8 @@ R = TypeVar("R")
 class Step(Generic[P, R]):
     """A step: what `App.step` makes of a function.
 
-    Awaited inside a workflow it runs as a recorded step, the same as ``ctx.step(function, ...)``. Awaited anywhere else it just runs. ``fn`` is
-    the undecorated function.
-    """
+    Awaited inside a workflow it runs as a recorded step, the same as ``ctx.step(function, ...)``. Awaited anywhere
+    else it just runs. ``fn`` is the undecorated function."""
 
     def __init__(self, function: Callable[P, Any], definition: StepDefinition) -> None:
         self.fn = function
@@ -45,7 +44,7 @@ class Step(Generic[P, R]):
             result = await self.fn(*args, **kwargs)
         else:
             result = self.fn(*args, **kwargs)
-        return typing.cast(R, result)
+        return typing.cast("R", result)
 
     def options(
         self,
@@ -80,7 +79,7 @@ class StepOptions:
     pure: bool = False
 
 
-def define_step(function: Callable[..., Any], options: StepOptions = StepOptions()) -> StepDefinition:  # noqa: B008 - frozen
+def define_step(function: Callable[..., Any], options: StepOptions = StepOptions()) -> StepDefinition:
     """The definition of a plain or async function as a step.
 
     Raises `ConfigurationError` for what cannot be one: a lambda without a name, a generator, a class.
@@ -89,7 +88,9 @@ def define_step(function: Callable[..., Any], options: StepOptions = StepOptions
     if name is None or name == "<lambda>":
         raise ConfigurationError('a step needs a name: ctx.step("name", function, ...) for a lambda or a partial')
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigurationError(f"step {name!r} is a generator; a step returns one value: collect the items into a list")
+        raise ConfigurationError(
+            f"step {name!r} is a generator; a step returns one value: collect the items into a list"
+        )
     return StepDefinition(
         name=name,
         function=function,
@@ -107,7 +108,8 @@ def result_type(function: Callable[..., Any]) -> Any:
 
 
 def annotations_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """The resolved annotations of a function, empty if a name in them cannot be resolved (``if TYPE_CHECKING`` imports)."""
+    """The resolved annotations of a function, empty if a name in them cannot be resolved (``if TYPE_CHECKING``
+    imports)."""
     try:
         return typing.get_type_hints(inspect.unwrap(function), include_extras=True)
     except (NameError, TypeError, AttributeError):
@@ -115,7 +117,8 @@ def annotations_of(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def to_us(duration: float | timedelta, what: str) -> int:
-    """A duration given in seconds or as a timedelta, in microseconds; raises `ConfigurationError` unless it is finite and >= 0."""
+    """A duration given in seconds or as a timedelta, in microseconds; raises `ConfigurationError` unless it is finite
+    and >= 0."""
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     if not 0 <= seconds < 1e12:
         raise ConfigurationError(f"{what} is {duration!r}; give seconds (0 or more) or a timedelta")

@@ -49,7 +49,9 @@ class Workflow(Generic[P, R]):
         self, app: App, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], name: str, version: str
     ) -> None:
         if not inspect.iscoroutinefunction(function):
-            raise ConfigurationError(f"workflow {name!r} is not an async function: write `async def`; plain code goes into steps")
+            raise ConfigurationError(
+                f"workflow {name!r} is not an async function: write `async def`; plain code goes into steps"
+            )
         self.fn = function
         self._app = app
         self._signature = inspect.signature(function)
@@ -83,8 +85,8 @@ class Workflow(Generic[P, R]):
     async def start(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Start a run; returns once that is durable, and the run goes on by itself.
 
-        With ``options(workflow_id=...)`` and a run of that id, finished or not, the handle is that run's and nothing is started.
-        """
+        With ``options(workflow_id=...)`` and a run of that id, finished or not, the handle is that run's and nothing
+        is started."""
         arguments = self.encode_arguments(args, kwargs)
         engine = await self._app.engine()
         run_id = self._start_options.workflow_id or self._app.new_run_id()
@@ -113,7 +115,9 @@ class Workflow(Generic[P, R]):
         what = f"the recorded arguments of workflow {self.name!r}"
         args, kwargs = codec.decode(arguments, _RawArguments, what)
         values = [
-            codec.decode(Payload(codec.JSON_TAG + bytes(raw)), self._positional_type(index), f"{what}, number {index + 1}")
+            codec.decode(
+                Payload(codec.JSON_TAG + bytes(raw)), self._positional_type(index), f"{what}, number {index + 1}"
+            )
             for index, raw in enumerate(args)
         ]
         named = {
@@ -153,9 +157,9 @@ class Handle(Generic[R]):
     async def result(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - the run goes on when the wait ends
         """The result of the run, once it has completed.
 
-        Raises `WorkflowFailedError` (its cause is the workflow's own error where that can be rebuilt), `WorkflowCancelledError`,
-        `TimeoutError` after ``timeout`` seconds (the run goes on), or what keeps the run from ending here.
-        """
+        Raises `WorkflowFailedError` (its cause is the workflow's own error where that can be rebuilt),
+        `WorkflowCancelledError`, `TimeoutError` after ``timeout`` seconds (the run goes on), or what keeps the run
+        from ending here."""
         from aeterna.durable.operations.await_result import await_result
 
         run = await await_result(await self._app.engine(), self.id, timeout)
@@ -182,7 +186,9 @@ def outcome_of(run_id: str, run: Run, result_type: Any = Any) -> Any:
             assert run.result is not None
             return codec.decode(run.result, result_type, f"the result of run {run_id!r}")
         case State.CANCELLED:
-            raise WorkflowCancelledError(f"run {run_id!r} was cancelled" + (f": {run.cancel_reason}" if run.cancel_reason else ""))
+            raise WorkflowCancelledError(
+                f"run {run_id!r} was cancelled" + (f": {run.cancel_reason}" if run.cancel_reason else "")
+            )
         case State.FAILED:
             assert run.error is not None
             record = run.error

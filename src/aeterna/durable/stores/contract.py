@@ -1,10 +1,10 @@
 """What a store promises, and what correctness rests on.
 
-A store keeps runs (one small row each) and their histories (events, append-only). All writing goes through `commit`, so that one
-transaction serves everybody who queued while the previous one ran. Reading never blocks writing.
+A store keeps runs (one small row each) and their histories (events, append-only). All writing goes through `commit`,
+so that one transaction serves everybody who queued while the previous one ran. Reading never blocks writing.
 
-Who may write a run is decided by its *epoch*: claiming a run raises it, every append names it, and the comparison happens
-inside the write itself. A session that was declared dead can therefore come back at any time and do no harm.
+Who may write a run is decided by its *epoch*: claiming a run raises it, every append names it, and the comparison
+happens inside the write itself. A session that was declared dead can therefore come back at any time and do no harm.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from aeterna.durable.core.states import Detail, State
 class RunRow(msgspec.Struct, frozen=True):
     """One run as the store keeps it. ``key`` is the store's own handle for the run, valid in that store only.
 
-    ``wake_us``: when a released run wants to be claimed again; None = at once. ``note``: why a run is stuck, in words.
-    ``length``: how many events its history holds.
-    """
+    ``wake_us``: when a released run wants to be claimed again; None = at once. ``note``: why a run is stuck, in
+    words. ``length``: how many events its history holds."""
 
     key: int
     id: str
@@ -44,8 +43,8 @@ class RunRow(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The part of a run's row that an append may change. ``release``: give the run up, keeping its epoch; nobody owns it then
-    and it can be claimed once ``wake_us`` has come."""
+    """The part of a run's row that an append may change. ``release``: give the run up, keeping its epoch; nobody owns
+    it then and it can be claimed once ``wake_us`` has come."""
 
     state: State
     detail: Detail
@@ -55,8 +54,9 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class CreateRun(msgspec.Struct, frozen=True):
-    """Create a run unless its id exists. ``owner`` is the session that executes it at once (epoch 1), or None to leave it
-    claimable (epoch 0). ``events`` starts with RunCreated; ``state`` and ``detail`` are the fold of ``events``."""
+    """Create a run unless its id exists. ``owner`` is the session that executes it at once (epoch 1), or None to
+    leave it claimable (epoch 0). ``events`` starts with RunCreated; ``state`` and ``detail`` are the fold of
+    ``events``."""
 
     id: str
     workflow: str
@@ -69,8 +69,9 @@ class CreateRun(msgspec.Struct, frozen=True):
 
 
 class Append(msgspec.Struct, frozen=True):
-    """Append ``events`` to a run's history as numbers ``first``, ``first + 1``, ... (the first event of a run is number 0), and
-    change its row if ``head`` is given. Refused when ``epoch`` is not the run's. ``events`` may be empty."""
+    """Append ``events`` to a run's history as numbers ``first``, ``first + 1``, ... (the first event of a run is
+    number 0), and change its row if ``head`` is given. Refused when ``epoch`` is not the run's. ``events`` may be
+    empty."""
 
     key: int
     epoch: int
@@ -108,7 +109,8 @@ Outcome = Created | Exists | Appended | FencedOff
 
 
 class RunQuery(msgspec.Struct, frozen=True):
-    """Which runs to list: all those that match every field given, newest first. ``before`` is a cursor from `Page.next`."""
+    """Which runs to list: all those that match every field given, newest first. ``before`` is a cursor from
+    `Page.next`."""
 
     workflow: str | None = None
     states: tuple[State, ...] = ()
@@ -124,14 +126,15 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """Sixteen methods. Every method raises a `StoreError` subclass that names the store, what failed and what would help."""
+    """Sixteen methods. Every method raises a `StoreError` subclass that names the store, what failed and what would
+    help."""
 
     description: str
     """What and where it is, in one line, for messages (``sqlite at /x/orders.db``)."""
 
     async def open(self) -> None:
-        """Open or create the store, migrate it if its version is older, and take it for this process alone where the store
-        cannot be shared. Idempotent."""
+        """Open or create the store, migrate it if its version is older, and take it for this process alone where the
+        store cannot be shared. Idempotent."""
         ...
 
     async def close(self) -> None:
@@ -150,24 +153,25 @@ class Store(Protocol):
     async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """Carry out all writes in order as one transaction; one outcome per write, in the same order.
 
-        A write whose outcome is Exists or FencedOff leaves no trace and does not disturb the others; an error leaves no trace
-        of any. With a durable store, what this returned survives a crash of the process and of the machine. ``first`` must
-        equal the run's length, else `InvariantError`: two writers of one epoch are a bug."""
+        A write whose outcome is Exists or FencedOff leaves no trace and does not disturb the others; an error leaves
+        no trace of any. With a durable store, what this returned survives a crash of the process and of the machine.
+        ``first`` must equal the run's length, else `InvariantError`: two writers of one epoch are a bug."""
         ...
 
     def commit_at_once(self, writes: Sequence[Write]) -> list[Outcome] | None:
-        """`commit` without a task switch, for a store that can do it now and quickly: a switch costs as much as a small commit. None means
-        nothing was done and `commit` is to be called."""
+        """`commit` without a task switch, for a store that can do it now and quickly: a switch costs as much as a
+        small commit. None means nothing was done and `commit` is to be called."""
         ...
 
     async def claim(self, session: int, now_us: int, limit: int) -> list[RunRow]:
-        """Take up to ``limit`` unfinished runs that no live session owns and whose ``wake_us`` is None or has come, oldest first:
-        owner becomes ``session``, epoch rises by one. A run is never handed to two sessions under one epoch."""
+        """Take up to ``limit`` unfinished runs that no live session owns and whose ``wake_us`` is None or has come,
+        oldest first: owner becomes ``session``, epoch rises by one. A run is never handed to two sessions under one
+        epoch."""
         ...
 
     async def claim_run(self, session: int, run_id: str) -> RunRow | None:
-        """Take this run if it is unfinished and no *other* live session owns it, due or not; None otherwise. A run the session
-        owns already is claimed anew (its epoch rises)."""
+        """Take this run if it is unfinished and no *other* live session owns it, due or not; None otherwise. A run
+        the session owns already is claimed anew (its epoch rises)."""
         ...
 
     async def next_wake(self) -> int | None:

@@ -116,7 +116,8 @@ class SqliteStore:
         return await self._write(lambda writer: writer.commit(writes))
 
     def commit_at_once(self, writes: Sequence[Write]) -> list[Outcome] | None:
-        """See `Store.commit_at_once`: on the loop while the disk is fast (see `CommitPace`) and nothing else is being written."""
+        """See `Store.commit_at_once`: on the loop while the disk is fast (see `CommitPace`) and nothing else is being
+        written."""
         opened = self._require_open()
         if opened.pace.off_loop or opened.writing.locked():
             return None
