@@ -75,12 +75,13 @@ class Execution:
 
     # Events in.
 
-    def replay(self, history: list[ev.AnyEvent]) -> None:
+    def replay(self, history: list[ev.AnyEvent], *, is_first_time: bool = False) -> None:
         """Deliver a recorded history. Nothing is executed; what is left to do afterwards is in `take_requests`.
 
-        Raises `NonDeterminismError` if the code does not follow it; the execution is of no further use then.
+        ``is_first_time``: no process has executed the run before, so its code is not silenced. Raises
+        `NonDeterminismError` if the code does not follow the history; the execution is of no further use then.
         """
-        self.is_replaying = True
+        self.is_replaying = not is_first_time
         try:
             for event in history:
                 self.deliver(event)

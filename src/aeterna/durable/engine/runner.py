@@ -107,7 +107,8 @@ class Runner:
             log.append(ev.RunStarted(self._now(), taken_over_by))
             self._detail = Detail.NONE
         try:
-            self.execution.replay(history)
+            has_run = taken_over_by is not None and any(type(event) is ev.RunStarted for event in history)
+            self.execution.replay(history, is_first_time=not has_run)
         except AeternaError as error:
             self._stuck(error)
             return

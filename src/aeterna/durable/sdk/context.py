@@ -123,6 +123,7 @@ class Context:
         task = asyncio.current_task()
         assert task is not None
         wait = self._execution.begin_timer("timeout", to_us(duration, "timeout"))
+        cancelled_before = task.cancelling()
         expired = False
 
         def expire(_: object) -> None:
@@ -135,7 +136,7 @@ class Context:
         try:
             yield
         except asyncio.CancelledError:
-            if expired and task.uncancel() == 0:
+            if expired and task.uncancel() <= cancelled_before:
                 raise TimeoutError(f"the block took longer than {duration}") from None
             raise
         finally:
