@@ -313,6 +313,8 @@ class Engine:
             if runner.has_moved_on:
                 # Its row says how long to sleep, and that is not true any more.
                 self.claims.take_back(runner.id)
+            elif runner.run.children and runner.wake_us is not None:
+                self.timers.at(runner.wake_us, lambda: self.claims.take_back(runner.id))
             self.claims.look()
 
     def fenced(self, runner: Runner) -> None:

@@ -112,6 +112,10 @@ class Runner:
         except AeternaError as error:
             self._stuck(error)
             return
+        for key in [*self.run.timers, *self.run.children, *self.run.retries]:
+            if key not in self.execution.waits:
+                # The code gave it up in an earlier process, which ended before it could record that.
+                self._drop(key)
         self._act()
 
     def cancel(self, reason: str) -> bool:
@@ -146,11 +150,15 @@ class Runner:
         return idle and bool(self.run.timers or self.run.children or self.run.retries)
 
     def release(self) -> None:
-        """Give up a waiting run: once the store knows, `Host.released` is called and anybody may claim it."""
+        """Let a waiting run leave memory: once the store knows, `Host.released` is called.
+
+        Anybody may claim it then when its timer is due. One that waits for a child stays this session's, because no time says when it
+        wakes: the engine brings it back, and if the process dies first, the next session finds it among the dead one's runs.
+        """
         self.is_releasing = True
         self._released_at = self.run.length
         detail = detail_of(self.run, executing=False)
-        self._log.set_head(Head(State.RUNNING, detail, self.wake_us, release=True))
+        self._log.set_head(Head(State.RUNNING, detail, self.wake_us, release=not self.run.children))
 
     @property
     def has_moved_on(self) -> bool:
@@ -226,7 +234,7 @@ class Runner:
     def _act(self) -> None:
         execution = self.execution
         for wait in execution.take_abandoned():
-            self._drop(wait)
+            self._drop(wait.key)
         final = execution.outcome(self._now())
         if final is not None:
             self._end(final)
@@ -288,8 +296,7 @@ class Runner:
             if wait.key in self.execution.waits:
                 self._start_step(wait, attempt)
 
-    def _drop(self, wait: Wait) -> None:
-        key = wait.key
+    def _drop(self, key: Key) -> None:
         task = self._steps.pop(key, None)
         if task is not None:
             task.cancel()
