@@ -68,7 +68,8 @@ async def test_now_is_the_time_of_the_last_recorded_event() -> None:
 
 
 async def test_parallel_returns_in_order_and_fails_fast_with_its_siblings_cancelled() -> None:
-    """Results come in the order given; a failure cancels the other branches, and their cleanup runs before it is raised."""
+    """Results come in the order given; a failure cancels the other branches, and their cleanup runs before it is
+    raised."""
     app = new_app()
     seen: list[str] = []
     forever = asyncio.Event()
@@ -161,7 +162,8 @@ async def test_timeout_bounds_a_block_durably_and_nests() -> None:
 
 
 async def test_a_child_is_a_run_of_its_own_and_its_failure_is_raised_in_the_parent() -> None:
-    """The result is typed by the child's annotation; a failure comes as the child's error; ids follow from the parent's."""
+    """The result is typed by the child's annotation; a failure comes as the child's error; ids follow from the
+    parent's."""
     app = new_app()
 
     @app.workflow

@@ -51,7 +51,8 @@ SAMPLES: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("value", "kind"), SAMPLES, ids=lambda part: type(part).__name__)
 async def test_a_value_comes_back_as_its_annotation_says(value: Any, kind: Any) -> None:
-    """The step's result in the workflow and the run's result outside are equal to what was returned, and of its type."""
+    """The step's result in the workflow and the run's result outside are equal to what was returned, and of its
+    type."""
     app = App("values", store="memory:")
     seen: list[Any] = []
 

@@ -66,6 +66,7 @@ class Journal:
         self._is_due = False
         self._handed: Batch | None = None
         self._wake = asyncio.Event()
+        self._failure: StoreError | None = None
 
     def mark(self, run_log: RunLog) -> None:
         """The log has something to commit."""
@@ -75,6 +76,10 @@ class Journal:
     def create(self, write: CreateRun) -> asyncio.Future[Created | Exists]:
         """Create a run with the next commit; the future fails with the `StoreError` if that commit does."""
         future: asyncio.Future[Created | Exists] = self._loop.create_future()
+        if self._failure is not None and self._handed is not None:
+            # A commit is being tried again and again; the caller is told at once, and can decide.
+            future.set_exception(self._failure)
+            return future
         self._creations.append((write, future))
         self._call_turn()
         return future
@@ -122,6 +127,7 @@ class Journal:
             self._handed = batch
             self._wake.set()
         else:
+            self._succeeded()
             self._tell(batch, outcomes)
             self._go_on()
 
@@ -150,31 +156,35 @@ class Journal:
 
     async def _commit(self, batch: Batch) -> list[Outcome]:
         pause_s = RETRY_FIRST_S
-        failed = False
         while True:
             try:
                 outcomes = await self._store.commit(batch.writes)
             except StoreError as error:
                 log.error("commit failed, will try again: %s", error, extra={"action": "commit_failed"})
-                failed = True
+                self._failure = error
                 self._observer.store_failed(error)
-                self._refuse(batch, error)
+                self._refuse(batch.creations, error)
+                self._refuse(self._creations, error)
                 if not batch.appends:
                     return []
             else:
-                if failed:
-                    self._observer.store_recovered()
+                self._succeeded()
                 return outcomes
             await sleep(pause_s)
             pause_s = min(pause_s * 2, RETRY_LONGEST_S)
 
+    def _succeeded(self) -> None:
+        if self._failure is not None:
+            self._failure = None
+            self._observer.store_recovered()
+
     @staticmethod
-    def _refuse(batch: Batch, error: StoreError) -> None:
-        """Fail the creations to their callers, who can decide; appends are facts and stay."""
-        for _, future in batch.creations:
+    def _refuse(creations: list[tuple[CreateRun, asyncio.Future[Created | Exists]]], error: StoreError) -> None:
+        """Fail the creations to their callers; appends are facts and stay."""
+        for _, future in creations:
             if not future.done():
                 future.set_exception(error)
-        batch.creations.clear()
+        creations.clear()
 
     def _tell_and_go_on(self, batch: Batch, outcomes: list[Outcome], told: asyncio.Future[None]) -> None:
         self._handed = None

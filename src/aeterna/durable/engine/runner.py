@@ -123,6 +123,8 @@ class Runner:
         if self.is_ended or self.run.cancel_reason is not None:
             return False
         self._log.append(ev.CancelRequested(self._now(), reason))
+        # Together with the request, so that a process that finds both does not sleep on.
+        self._publish_detail()
         self._log.flush()
         return True
 
@@ -145,9 +147,11 @@ class Runner:
 
     @property
     def is_waiting(self) -> bool:
-        """The run only waits for timers or children, and everything it recorded is committed: it may leave memory."""
-        idle = not self._steps and not self._held and not self.is_ended and self._log.is_clean
-        return idle and bool(self.run.timers or self.run.children or self.run.retries)
+        """The run only waits for its own timers, and everything it recorded is committed: it may leave memory.
+
+        One that waits for a child stays: its row could not say when to look at it again.
+        """
+        return not self.is_ended and self._log.is_clean and self._row_wake_us() is not None
 
     def release(self) -> None:
         """Let a waiting run leave memory: once the store knows, `Host.released` is called.
@@ -310,15 +314,24 @@ class Runner:
 
     def _publish_detail(self) -> None:
         """Keep the run's row true while it waits; a run that only executes steps costs no write here."""
-        if self.is_ended or self.is_releasing:
+        if self.is_ended:
             return
         detail = detail_of(self.run, executing=bool(self._steps or self._held))
-        if detail is not self._detail:
+        if self.is_releasing:
+            # What `release` wrote of when to wake it is not true any more.
+            self._log.set_head(Head(State.RUNNING, detail, release=True))
+        elif detail is not self._detail:
             self._detail = detail
             self._host.note_waiting(self, is_waiting=detail in WAITING)
-            self._log.set_head(Head(State.RUNNING, detail, self.wake_us))
+            self._log.set_head(Head(State.RUNNING, detail, self._row_wake_us()))
         elif self._host.durability.level is Level.SNAPSHOT and not self._steps:
             self._log.flush()
+
+    def _row_wake_us(self) -> int | None:
+        """When a process that finds the run unowned must look at it: with its next timer if nothing else can move it,
+        at once otherwise. A step was perhaps cut off, a child has perhaps ended, a cancellation was perhaps not seen."""
+        moves = self._steps or self._held or self.run.children or self.run.cancel_reason is not None
+        return None if moves else self.wake_us
 
     # Steps and timers.
 
