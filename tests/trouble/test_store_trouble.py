@@ -97,6 +97,8 @@ async def test_a_run_of_an_unregistered_workflow_waits_with_the_reason(tmp_path:
     async with second:
         engine = await second.engine()
         await engine.claims.fetch("w")
+        with pytest.raises(errors.UnknownWorkflowError, match="register that version too"):
+            await second.handle("w").result(timeout=10)
         row = await second.handle("w").status()
         assert (row.state, row.detail) == ("RUNNING", "stuck")
         assert "pinned to version '1'" in row.note and "'2'" in row.note

@@ -17,12 +17,15 @@ from aeterna.durable.engine.failures import record_error
 from aeterna.durable.engine.program import ChildRequest
 from aeterna.durable.engine.runner import Runner
 from aeterna.durable.stores.contract import Created, Exists
+from aeterna.kernel.clock import sleep
 from aeterna.kernel.errors import InvalidStateError, RunNotFoundError, StoreError, WorkflowCancelledError
 
 if TYPE_CHECKING:
     from aeterna.durable.engine.engine import Engine
 
 log = logging.getLogger("aeterna.engine")
+
+CANCEL_RETRY_S = 0.5
 
 
 class Children:
@@ -45,9 +48,9 @@ class Children:
         future = self._engine.create(request.definition, request.arguments, request.child, parent.id)
         future.add_done_callback(lambda done: self._created(done, parent, request))
 
-    def cancel(self, child: str) -> None:
-        """The parent does not wait for the child any more."""
-        self._in_background(self._cancel(child))
+    def cancel(self, parent: Runner, child: str) -> None:
+        """The parent does not wait for the child any more; `Runner.child_given_up` is called when that is durable."""
+        self._in_background(self._cancel(parent, child))
 
     def ended(self, parent: str, child: str) -> None:
         """A run that has a parent has ended."""
@@ -70,11 +73,21 @@ class Children:
         if not parent.is_ended:
             self.start(parent, request)
 
-    async def _cancel(self, child: str) -> None:
-        try:
-            await self._engine.cancel(child, "the parent run gave it up")
-        except (InvalidStateError, RunNotFoundError):
-            log.debug("child %s had ended", child, extra={"action": "cancel_child", "run_id": child})
+    async def _cancel(self, parent: Runner, child: str) -> None:
+        while True:
+            # Its creation may be on its way.
+            await self._engine.journal.barrier()
+            try:
+                await self._engine.cancel(child, "the parent run gave it up")
+            except StoreError as error:
+                log.error("%s", error, extra={"action": "cancel_child", "run_id": child})
+                await sleep(CANCEL_RETRY_S)
+            except (InvalidStateError, RunNotFoundError):
+                log.debug("child %s had ended", child, extra={"action": "cancel_child", "run_id": child})
+                break
+            else:
+                break
+        parent.child_given_up(child)
 
     async def _tell(self, parent: str, child: str) -> None:
         engine = self._engine

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aeterna.durable.core.states import Detail, State
 from aeterna.durable.engine.timers import Alarm
 from aeterna.durable.stores.contract import Append, Head, RunRow
+from aeterna.kernel.errors import UnknownWorkflowError
 
 if TYPE_CHECKING:
     from aeterna.durable.engine.engine import Engine
@@ -122,6 +123,7 @@ class Claims:
         detail = Detail.QUEUED if row.state is State.PENDING else Detail.STUCK
         head = Head(row.state, detail, note=note)
         await self._engine.store.commit([Append(row.key, row.epoch, row.length, (), self._engine.clock.now_us(), head)])
+        self._engine.waiters.fail(row.id, UnknownWorkflowError(f"run {row.id!r} cannot go on here: {note}"))
 
     def _why_unknown(self, row: RunRow) -> str:
         program = self._engine.program

@@ -239,9 +239,9 @@ class Engine:
     async def cancel(self, run_id: str, reason: str = "") -> bool:
         """Ask a run to cancel; returns once the request is durable. False if it was asked before.
 
-        Raises `RunNotFoundError`, or `InvalidStateError` if the run has ended.
+        Raises `RunNotFoundError`, or `InvalidStateError` if the run has ended or belongs to another session.
         """
-        while True:
+        for _ in range(3):
             row = await self.store.get_run(run_id)
             if row is None:
                 raise RunNotFoundError(f"no run has the id {run_id!r} in {self.store.description}")
@@ -253,12 +253,12 @@ class Engine:
             if runner is None:
                 async with self.claims.exclusive:
                     asked = await self._cancel_absent(run_id, reason)
-                if asked is None:
-                    continue
             else:
                 asked = runner.cancel(reason)
-            await self.journal.barrier()
-            return asked
+            if asked is not None:
+                await self.journal.barrier()
+                return asked
+        raise InvalidStateError(f"run {run_id!r} belongs to another session: the process that has the store can cancel it")
 
     async def _cancel_absent(self, run_id: str, reason: str) -> bool | None:
         """Cancel a run that is not in memory; None if it is by now, or has ended."""
@@ -290,8 +290,8 @@ class Engine:
     def start_child(self, runner: Runner, request: ChildRequest) -> None:
         self.children.start(runner, request)
 
-    def cancel_child(self, child: str) -> None:
-        self.children.cancel(child)
+    def cancel_child(self, runner: Runner, child: str) -> None:
+        self.children.cancel(runner, child)
 
     def note_waiting(self, runner: Runner, *, is_waiting: bool) -> None:
         self.residents.note_waiting(runner, is_waiting=is_waiting)

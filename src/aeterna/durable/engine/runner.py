@@ -46,8 +46,8 @@ class Host(Protocol):
         ends."""
         ...
 
-    def cancel_child(self, child: str) -> None:
-        """The parent has given the child up."""
+    def cancel_child(self, runner: Runner, child: str) -> None:
+        """The parent has given the child up; `Runner.child_given_up` is called once that cannot be forgotten."""
         ...
 
     def note_waiting(self, runner: Runner, *, is_waiting: bool) -> None:
@@ -86,9 +86,10 @@ class Runner:
         self._steps: dict[Key, asyncio.Task[None]] = {}
         self._alarms: dict[Key, Alarm] = {}
         self._seen = 0
-        self._held: deque[tuple[int, Wait, int]] = deque()
+        self._held: deque[tuple[int, Callable[[], None]]] = deque()
         self._detail = Detail.LEASED
         self._children: dict[str, Key] = {}
+        self._final: ev.RunCompleted | ev.RunFailed | ev.RunCancelled | None = None
         self._released_at = 0
         self._pump_is_due = False
         self._snapshot_alarm: asyncio.TimerHandle | None = None
@@ -103,15 +104,15 @@ class Runner:
         self._log = log
         self.run = log.run
         self._seen = log.stored
-        if taken_over_by is not None:
-            log.append(ev.RunStarted(self._now(), taken_over_by))
-            self._detail = Detail.NONE
         try:
             has_run = taken_over_by is not None and any(type(event) is ev.RunStarted for event in history)
             self.execution.replay(history, is_first_time=not has_run)
         except AeternaError as error:
             self._stuck(error)
             return
+        if taken_over_by is not None:
+            log.append(ev.RunStarted(self._now(), taken_over_by))
+            self._detail = Detail.NONE
         for key in [*self.run.timers, *self.run.children, *self.run.retries]:
             if key not in self.execution.waits:
                 # The code gave it up in an earlier process, which ended before it could record that.
@@ -139,6 +140,15 @@ class Runner:
         else:
             self._log.append(ev.ChildCompleted(self._now(), *place, result or ev.Payload(b"jnull")))
         self._publish_detail()
+
+    def child_given_up(self, child: str) -> None:
+        """The child's cancellation is recorded in its own history, or it has ended, or it never began."""
+        if self.is_ended and self._final is None:
+            return
+        for key in [key for key, known in self.run.children.items() if known == child]:
+            self._abandon(key)
+            self._publish_detail()
+        self._end_without_children()
 
     @property
     def wake_us(self) -> int | None:
@@ -197,14 +207,15 @@ class Runner:
         if self._snapshot_alarm is not None and self._log.is_clean:
             self._snapshot_alarm.cancel()
             self._snapshot_alarm = None
-        if self.is_releasing and self._log.is_clean:
+        if self._held:
+            self._act_on_held()
+        if not self._log.is_clean:
+            return
+        if self.run.state is not None and self.run.state.is_final:
+            self._host.finished(self)
+        elif self.is_releasing:
             self.is_releasing = False
             self._host.released(self)
-        elif self.is_ended:
-            if self.run.state is not None and self.run.state.is_final and self._log.is_clean:
-                self._host.finished(self)
-        else:
-            self._start_held()
 
     def on_fenced(self) -> None:
         if not self.is_ended:
@@ -249,15 +260,24 @@ class Runner:
 
     def _end(self, final: ev.RunCompleted | ev.RunFailed | ev.RunCancelled) -> None:
         self.close()
-        for key in [*self.run.children]:
-            self._host.cancel_child(self.run.children[key])
+        self._final = final
+        for child in [*self.run.children.values()]:
+            self._cancel_child(child)
+        self._end_without_children()
+
+    def _end_without_children(self) -> None:
+        """Record the end, but not before the children left behind are cancelled: who ended is never looked at again."""
+        if self._final is None or self.run.children:
+            return
+        final, self._final = self._final, None
         self._log.append(final)
         assert self.run.state is not None
         self._log.set_head(Head(self.run.state, Detail.NONE))
 
     def _stuck(self, error: Exception) -> None:
         self.close()
-        self._log.set_head(Head(State.RUNNING, Detail.STUCK, note=str(error)))
+        assert self.run.state is not None
+        self._log.set_head(Head(self.run.state, Detail.STUCK, note=str(error)))
         self._host.stuck(self, error)
 
     def _perform(self, wait: Wait) -> None:
@@ -292,13 +312,26 @@ class Runner:
         if may_run_ahead or self._seen <= self._log.stored:
             self._start_step(wait, attempt)
         else:
-            self._held.append((self._seen, wait, attempt))
+            self._held.append((self._seen, lambda: self._start_if_waited_for(wait, attempt)))
 
-    def _start_held(self) -> None:
+    def _start_if_waited_for(self, wait: Wait, attempt: int) -> None:
+        if not self.is_ended and wait.key in self.execution.waits:
+            self._start_step(wait, attempt)
+
+    def _cancel_child(self, child: str) -> None:
+        """Cancel a child once what made the run give it up is committed: a crash may take it back until then."""
+        if self._seen <= self._log.stored:
+            self._host.cancel_child(self, child)
+        else:
+            self._held.append((self._seen, lambda: self._host.cancel_child(self, child)))
+            self._log.flush()
+
+    def _act_on_held(self) -> None:
         while self._held and self._held[0][0] <= self._log.stored:
-            _, wait, attempt = self._held.popleft()
-            if wait.key in self.execution.waits:
-                self._start_step(wait, attempt)
+            _, act = self._held.popleft()
+            act()
+        if not self._steps and not self._held:
+            self._publish_detail()
 
     def _drop(self, key: Key) -> None:
         task = self._steps.pop(key, None)
@@ -308,9 +341,13 @@ class Runner:
         if alarm is not None:
             alarm.cancel()
         if key in self.run.children:
-            self._host.cancel_child(self.run.children[key])
-        if key in self.run.timers or key in self.run.children or key in self.run.retries:
-            self._log.append(ev.WaitAbandoned(self._now(), key.path, key.name, key.occurrence, key.kind.value))
+            # That it is abandoned is recorded when its cancellation is, so that a crash in between forgets neither.
+            self._cancel_child(self.run.children[key])
+        elif key in self.run.timers or key in self.run.retries:
+            self._abandon(key)
+
+    def _abandon(self, key: Key) -> None:
+        self._log.append(ev.WaitAbandoned(self._now(), key.path, key.name, key.occurrence, key.kind.value))
 
     def _publish_detail(self) -> None:
         """Keep the run's row true while it waits; a run that only executes steps costs no write here."""
@@ -329,14 +366,16 @@ class Runner:
 
     def _row_wake_us(self) -> int | None:
         """When a process that finds the run unowned must look at it: with its next timer if nothing else can move it,
-        at once otherwise. A step was perhaps cut off, a child has perhaps ended, a cancellation was perhaps not seen."""
+        at once otherwise. Perhaps a step was cut off, a child has ended, or a cancellation was not seen."""
         moves = self._steps or self._held or self.run.children or self.run.cancel_reason is not None
         return None if moves else self.wake_us
 
     # Steps and timers.
 
     def _start_step(self, wait: Wait, attempt: int) -> None:
-        self._steps[wait.key] = self._host.spawn(self, wait, attempt)
+        # A run that is being released leaves memory with this commit; whoever loads it next starts the step.
+        if not self.is_releasing:
+            self._steps[wait.key] = self._host.spawn(self, wait, attempt)
 
     async def run_step(self, wait: Wait, attempt: int) -> None:
         """One attempt of a step and the record of what came of it."""

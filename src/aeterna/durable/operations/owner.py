@@ -42,7 +42,8 @@ def ask_owner(store: Path, request: dict[str, Any]) -> dict[str, Any] | None:
             raise _silent(store, error) from error
         try:
             connection.sendall(json.dumps(request).encode() + b"\n")
-            line = connection.makefile("rb").readline()
+            with connection.makefile("rb") as answers:
+                line = answers.readline()
         except TimeoutError as error:
             raise _silent(store, error) from error
         except ConnectionError:

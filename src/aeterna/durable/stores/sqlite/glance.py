@@ -7,10 +7,9 @@ blocks, and is never blocked by, an engine.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import apsw
 
@@ -46,7 +45,7 @@ class RunLine(NamedTuple):
 
 
 class LineQuery(NamedTuple):
-    """Which runs to list: those that match every field given, newest first. ``before`` is the cursor of an earlier page."""
+    """Which runs to list: those that match every field, newest first. ``before``: the cursor of an earlier page."""
 
     namespace: str | None = None
     workflow: str | None = None
@@ -86,10 +85,6 @@ class Glance:
         """``(namespace, id)`` of the runs that finished before that time, oldest first."""
         return [(found, run_id) for found, run_id in self._all("ids_finished_before", namespace, before_us)]
 
-    def namespaces(self) -> list[str]:
-        """The names of all namespaces in the store."""
-        return [name for (name,) in self._all("namespace_names")]
-
     def history(self, line: RunLine, start: int = 0) -> list[AnyEvent]:
         """The events of a run from number ``start`` on; raises `StoreCorruptError` rather than leave one out."""
         # Imported here: events need msgspec, which takes half of what a command may take.
@@ -108,6 +103,6 @@ class Glance:
                 raise corrupt(self.path, "read", f"run {line.id!r}: events before number {seq + count} are missing")
         return events[start - (first or 0) :]
 
-    def _all(self, name: str, *values: object) -> list[tuple[object, ...]]:
+    def _all(self, name: str, *values: object) -> list[tuple[Any, ...]]:
         with explaining(self.path, "read", self._db):
             return self._db.execute(QUERIES[name], values).fetchall()

@@ -189,6 +189,3 @@ ORDER BY runs.key DESC;
 SELECT namespaces.name, id FROM namespaces JOIN runs ON runs.namespace = namespaces.key
 WHERE (?1 IS NULL OR namespaces.name = ?1) AND finished_us IS NOT NULL AND finished_us < ?2
 ORDER BY finished_us, runs.key;
-
--- name: namespace_names
-SELECT name FROM namespaces ORDER BY name;

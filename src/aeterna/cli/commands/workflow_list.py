@@ -1,0 +1,73 @@
+"""``aeterna workflow list``."""
+
+from __future__ import annotations
+
+import argparse
+
+from aeterna.cli import output
+from aeterna.cli.exit_codes import OK
+from aeterna.cli.options import add_app_option, add_json_option, add_store_option
+from aeterna.cli.runs import STATES, as_record, span_us
+from aeterna.cli.store_choice import require_store
+from aeterna.durable.stores.sqlite.glance import Glance, LineQuery, RunLine
+
+EPILOG = """\
+examples:
+  aeterna workflow list
+  aeterna workflow list --type fulfil --state FAILED
+  aeterna workflow list --state PENDING --state RUNNING --json
+  aeterna workflow list --limit 20 --before 1234     the next page; its number ends the page before
+"""
+
+_HEADS = ("ID", "WORKFLOW", "STATE", "DETAIL", "CREATED", "DURATION", "EVENTS")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.epilog = EPILOG
+    parser.add_argument("--type", metavar="NAME", help="only runs of this workflow")
+    parser.add_argument(
+        "--state",
+        action="append",
+        type=str.upper,
+        choices=STATES,
+        metavar="STATE",
+        help=f"only runs in this state, may be given several times: {', '.join(STATES)}",
+    )
+    parser.add_argument("--limit", type=_limit, default=100, metavar="N", help="at most N runs (default: %(default)s)")
+    parser.add_argument("--before", type=int, metavar="CURSOR", help="go on where an earlier page ended")
+    add_app_option(parser)
+    add_store_option(parser)
+    add_json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the runs."""
+    query = LineQuery(args.app, args.type, tuple(args.state or ()), args.limit, args.before)
+    with Glance(require_store(args.store)) as glance:
+        lines, following = glance.runs(query)
+    now = output.now_us()
+    if args.json:
+        output.print_json({"runs": [as_record(line, now) for line in lines], "next": following})
+        return OK
+    if lines:
+        print(output.table(_HEADS, [_row(line, now) for line in lines]))
+    else:
+        output.note("no runs match" if any(query._replace(limit=0)) else "no runs yet")
+    if following is not None:
+        output.note(f"there are more: add --before {following}")
+    return OK
+
+
+def _row(line: RunLine, now: int) -> tuple[str, ...]:
+    # An id is never shortened: it is there to be copied.
+    created = output.moment(line.created_us, now)
+    span = output.duration(span_us(line, now))
+    return line.id, line.workflow, line.state, line.detail, created, span, str(line.length)
+
+
+def _limit(text: str) -> int:
+    limit = int(text)
+    if limit < 1:
+        raise argparse.ArgumentTypeError(f"{limit}: give 1 or more")
+    return limit

@@ -1,0 +1,83 @@
+"""``aeterna workflow status`` and ``aeterna status``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from aeterna.cli import output
+from aeterna.cli.exit_codes import OK
+from aeterna.cli.options import add_app_option, add_json_option, add_store_option
+from aeterna.cli.quick_msgspec import load_msgspec_quickly
+from aeterna.cli.runs import FINAL, as_record, find_run, span_us
+from aeterna.cli.store_choice import require_store
+from aeterna.durable.stores.sqlite.glance import Glance, RunLine
+
+DESCRIPTION = """\
+Show what a run is doing, and its result or error once it has ended; while the program runs, and while it does not.
+"""
+
+EPILOG = """\
+examples:
+  aeterna status order-1
+  aeterna status order-1 --json
+
+states: PENDING (waits for its turn), RUNNING, COMPLETED, FAILED, CANCELLED. The detail says more:
+sleeping, retrying, waiting_child, cancelling; stuck means that the code at hand cannot go on with it (see the note).
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.add_argument("id", metavar="ID", help="the run's id")
+    add_app_option(parser)
+    add_store_option(parser)
+    add_json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one run."""
+    with Glance(require_store(args.store)) as glance:
+        line = find_run(glance, args.id, args.app)
+        outcome = _outcome(glance, line)
+    now = output.now_us()
+    if args.json:
+        output.print_json({**as_record(line, now), **outcome})
+    else:
+        print(output.fields(_pairs(line, outcome, now)))
+    return OK
+
+
+def _outcome(glance: Glance, line: RunLine) -> dict[str, Any]:
+    """What the run's last event says, once it has ended."""
+    if line.state not in FINAL:
+        return {"result": None, "error": None}
+    load_msgspec_quickly()
+    from aeterna.cli.event_records import as_outcome
+
+    return as_outcome(glance.history(line, line.length - 1)[-1])
+
+
+def _pairs(line: RunLine, outcome: dict[str, Any], now: int) -> list[tuple[str, str]]:
+    state = line.state + (f" ({line.detail})" if line.detail else "")
+    ends = "took" if line.finished_us is not None else "for"
+    pairs = [
+        ("run", line.id),
+        ("workflow", f"{line.workflow} (version {line.version}, app {line.namespace})"),
+        ("state", state),
+        ("note", line.note),
+        ("created", output.moment(line.created_us, now)),
+        ("finished", "" if line.finished_us is None else output.moment(line.finished_us, now)),
+        ("wakes", "" if line.wake_us is None else output.moment(line.wake_us, now)),
+        (ends, output.duration(span_us(line, now))),
+        ("events", str(line.length)),
+        ("parent", line.parent or ""),
+    ]
+    if line.state == "COMPLETED":
+        pairs.append(("result", output.value_text(outcome["result"])))
+    if outcome["error"] is not None:
+        pairs.append(("error", f"{outcome['error']['type']}: {outcome['error']['message']}"))
+    if outcome.get("reason"):
+        pairs.append(("reason", outcome["reason"]))
+    return pairs

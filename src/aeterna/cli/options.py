@@ -1,0 +1,26 @@
+"""The options that many commands have."""
+
+from __future__ import annotations
+
+import argparse
+
+STORE_VARIABLE = "AETERNA_STORE"
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+
+
+def add_app_option(parser: argparse.ArgumentParser) -> None:
+    """``--app``."""
+    parser.add_argument("--app", metavar="NAME", help="only runs of this app, where a store holds several")
+
+
+def add_store_option(parser: argparse.ArgumentParser) -> None:
+    """``--store``."""
+    parser.add_argument(
+        "--store",
+        metavar="URL|PATH",
+        help=f"the store: a file or sqlite:///PATH (default: ${STORE_VARIABLE}, else the only file in ./.aeterna/)",
+    )

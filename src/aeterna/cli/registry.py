@@ -1,0 +1,87 @@
+"""The table of commands."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, cast
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+
+class CommandModule(Protocol):
+    """What the module of a command offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's options, description and examples."""
+        ...
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Carry the command out; returns the exit code, or raises `AeternaError`."""
+        ...
+
+
+class Command(NamedTuple):
+    """A command: the module that carries it out, or the commands of a group."""
+
+    name: str
+    summary: str
+    module: str = ""
+    commands: tuple[Command, ...] = ()
+
+    def load(self) -> CommandModule:
+        """Import the command's module."""
+        return cast("CommandModule", importlib.import_module(self.module))
+
+
+WORKFLOW = (
+    Command("list", "list runs, newest first", "aeterna.cli.commands.workflow_list"),
+    Command("status", "show what a run is doing, and its result", "aeterna.cli.commands.workflow_status"),
+    Command("history", "show every recorded event of a run", "aeterna.cli.commands.workflow_history"),
+    Command("delete", "delete finished runs", "aeterna.cli.commands.workflow_delete"),
+    Command("cancel", "ask a run to cancel", "aeterna.cli.commands.cancel"),
+)
+
+DB = (
+    Command("backup", "copy the store to a new file, also while a program writes it", "aeterna.cli.commands.db_backup"),
+    Command("check", "read everything and report damage", "aeterna.cli.commands.db_check"),
+)
+
+VERSION = Command("version", "print the version", "aeterna.cli.commands.version")
+
+COMMANDS: tuple[Command, ...] = (
+    Command("demo", "watch a job being killed twice and finishing correctly", "aeterna.cli.demo.command"),
+    Command("init", "create a small project that runs", "aeterna.cli.commands.init"),
+    Command("run", "run a workflow and print its result", "aeterna.cli.commands.run"),
+    Command("workflow", "look at runs, cancel and delete them", commands=WORKFLOW),
+    Command("status", "short for `workflow status`", "aeterna.cli.commands.workflow_status"),
+    Command("cancel", "short for `workflow cancel`", "aeterna.cli.commands.cancel"),
+    Command("db", "back up and check the store", commands=DB),
+    Command("doctor", "find out what is wrong with this machine or the store", "aeterna.cli.commands.doctor"),
+    Command("completion", "print a completion script for bash, zsh or fish", "aeterna.cli.commands.completion"),
+    VERSION,
+    Command("help", "explain a command, or the exit codes", "aeterna.cli.commands.help"),
+)
+
+COMPLETE = Command("__complete", "candidates for a completion script", "aeterna.cli.commands.complete")
+"""Hidden: for the completion scripts."""
+
+
+def find(path: Sequence[str]) -> Command | None:
+    """The command or group at a path, like ``["workflow", "list"]``; None if there is none."""
+    commands = COMMANDS
+    found = None
+    for name in path:
+        found = next((command for command in commands if command.name == name), None)
+        if found is None:
+            return None
+        commands = found.commands
+    return found
+
+
+def commands_below(path: Sequence[str]) -> tuple[Command, ...]:
+    """The commands of the group at a path; those of the program for an empty one."""
+    group = find(path)
+    return COMMANDS if group is None else group.commands
