@@ -52,6 +52,9 @@ def decode_segment(body: bytes, upcasters: Mapping[int, Upcaster] = UPCASTERS) -
 
 def _upcast(raw: RawEvent, version: int, upcasters: Mapping[int, Upcaster]) -> AnyEvent:
     for step in range(version, HISTORY_VERSION):
-        raw = upcasters[step](raw)
+        upcaster = upcasters.get(step)
+        if upcaster is None:
+            raise StoreCorruptError(f"a history segment claims version {step}, which no release wrote")
+        raw = upcaster(raw)
     event: AnyEvent = msgspec.convert(raw, AnyEvent)
     return event

@@ -257,7 +257,8 @@ class Engine:
                 asked = runner.cancel(reason)
             if asked is not None:
                 await self.journal.barrier()
-                return asked
+                if runner is None or not runner.was_fenced:
+                    return asked
         raise InvalidStateError(f"run {run_id!r} belongs to another session: the process that has the store can cancel it")
 
     async def _cancel_absent(self, run_id: str, reason: str) -> bool | None:
@@ -321,9 +322,10 @@ class Engine:
         log.warning(
             "run %s is owned by another session now", runner.id, extra={"action": "fenced", "run_id": runner.id}
         )
-        if self.residents.remove(runner):
-            runner.close()
-            self.claims.room_made()
+        # A run that was being given up may be back in memory by now, as another runner.
+        self.residents.remove(runner)
+        runner.close()
+        self.claims.room_made()
 
     def stuck(self, runner: Runner, error: Exception) -> None:
         log.error("run %s is stuck: %s", runner.id, error, extra={"action": "stuck", "run_id": runner.id})

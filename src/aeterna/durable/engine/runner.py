@@ -80,6 +80,7 @@ class Runner:
         self.run = Run()
         self.is_ended = False
         self.is_releasing = False
+        self.was_fenced = False
         self._host = host
         self._loop = asyncio.get_running_loop()
         self._log: RunLog
@@ -218,6 +219,7 @@ class Runner:
             self._host.released(self)
 
     def on_fenced(self) -> None:
+        self.was_fenced = True
         if not self.is_ended:
             self._host.fenced(self)
 
@@ -233,7 +235,8 @@ class Runner:
 
     def _pump(self) -> None:
         self._pump_is_due = False
-        if self.is_ended:
+        if self.is_ended or self.is_releasing:
+            # While it is being given up, somebody may have taken it already: it goes on when it is back in memory.
             return
         try:
             for event in self._log.next_events():

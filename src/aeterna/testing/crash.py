@@ -1,0 +1,124 @@
+"""Crash injection: a store that ends its process, for good, right before or right after a chosen write.
+
+Wrap the store of an `App` in a `KillingStore` and run the program again and again, with the crash point one further
+each time: wherever the process dies, the next one must finish the work. Two granularities, both honest:
+
+* as they come: one commit of the engine is one commit of the inner store, with everything that queued for it;
+* ``split=True``: every commit is cut into commits of one event (or one created run, or one change of a run's row) each,
+  so that every event boundary of every history becomes a commit boundary. That is stricter than what a store promises,
+  which keeps a commit together: nothing of the engine may rest on two events being in one commit.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+import msgspec
+
+from aeterna.durable.stores.contract import CreateRun, FencedOff, Outcome, Store, Write
+from aeterna.testing.faults import FaultyStore, Moment, StoreCall
+
+WRITING = frozenset({"open_session", "close_session", "commit", "claim", "claim_run", "delete_runs", "delete_finished"})
+"""The methods of the contract that may change the store."""
+
+
+class Counted(StrEnum):
+    """What is counted: ``COMMITS`` with something to write, or all ``WRITES``: those, and every call of another method
+    that may change the store (sessions, claims, deletions), whether it finds something to change or not."""
+
+    COMMITS = "commits"
+    WRITES = "writes"
+
+
+@dataclass(frozen=True, slots=True)
+class CrashPoint:
+    """The ``number``-th commit or write (from 1), and on which side of it to crash.
+
+    BEFORE: its effect is absent. AFTER: it is there, and nobody has been told.
+    """
+
+    number: int
+    moment: Moment
+    counted: Counted = Counted.COMMITS
+
+
+def kill_process() -> None:
+    """End this process by SIGKILL: no handler, no ``finally`` block and no buffer gets another turn."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class KillingStore(FaultyStore):
+    """A `Store` that hands everything on to ``inner`` and crashes at ``kill_at`` (None = never).
+
+    ``crash`` is called there; if it returns, the store is cut off as by `FaultyStore.die`: the call and all later ones
+    raise `SimulatedCrash`. So ``crash=lambda: None`` raises instead of killing. ``split``: see the module.
+    ``commits`` and ``writes`` count what has begun so far.
+    """
+
+    def __init__(
+        self,
+        inner: Store,
+        kill_at: CrashPoint | None = None,
+        *,
+        crash: Callable[[], None] = kill_process,
+        split: bool = False,
+    ) -> None:
+        super().__init__(inner, self._count_and_crash)
+        self.commits = 0
+        self.writes = 0
+        self._kill_at = kill_at
+        self._crash = crash
+        self._split = split
+
+    async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
+        """See `Store.commit`; one transaction, or with ``split`` one per event. Without writes nothing is counted."""
+        if not writes:
+            return []
+        if not self._split:
+            return await super().commit(writes)
+        return [await self._commit_split(write) for write in writes]
+
+    async def _commit_split(self, write: Write) -> Outcome:
+        outcome: Outcome = FencedOff()
+        for part in _parts(write):
+            [outcome] = await super().commit([part])
+            if isinstance(outcome, FencedOff):
+                break
+        return outcome
+
+    async def _count_and_crash(self, call: StoreCall) -> None:
+        if call.method not in WRITING:
+            return
+        is_commit = call.method == "commit"
+        if call.moment is Moment.BEFORE:
+            self.writes += 1
+            self.commits += is_commit
+        point = self._kill_at
+        if point is not None and point.moment is call.moment and self._reached(point, is_commit=is_commit):
+            self._crash()
+            self.die()
+
+    def _reached(self, point: CrashPoint, *, is_commit: bool) -> bool:
+        match point.counted:
+            case Counted.COMMITS:
+                return is_commit and self.commits == point.number
+            case Counted.WRITES:
+                return self.writes == point.number
+            case _:
+                assert_never(point.counted)
+
+
+def _parts(write: Write) -> Iterator[Write]:
+    """The same change as writes of one event each; a changed head goes with the last."""
+    if isinstance(write, CreateRun) or len(write.events) <= 1:
+        yield write
+        return
+    last = len(write.events) - 1
+    for index, event in enumerate(write.events):
+        head = write.head if index == last else None
+        yield msgspec.structs.replace(write, first=write.first + index, events=(event,), head=head)
