@@ -99,7 +99,7 @@ async def test_parallel_returns_in_order_and_fails_fast_with_its_siblings_cancel
                 seen.append("branch ended")
 
         try:
-            await ctx.parallel([slow, lambda: fail()])
+            await ctx.parallel([slow, fail])
         except ValueError:
             seen.append("raised")
         assert await ctx.parallel([]) == []

@@ -13,6 +13,7 @@ import pydantic
 import pytest
 
 from aeterna import App, Context, Limits, WorkflowFailedError
+from aeterna.kernel.errors import SerializationError
 
 
 class Colour(enum.Enum):
@@ -175,3 +176,27 @@ async def test_keyword_and_default_arguments_reach_the_workflow_typed() -> None:
             1, Item("x", 1), Item("y", 2), when=datetime(2026, 1, 1, tzinfo=UTC), z=Item("z", 3)
         )
     assert result == [1, 2, 2026, 3, ["z"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keywords", "message"),
+    [
+        (("two",), {}, "argument 'count' of workflow 'flow' does not fit its type int"),
+        ((1, "pen"), {}, "argument 'item' of workflow 'flow' does not fit its type"),
+        ((1,), {"item": 3}, "argument 'item' of workflow 'flow' does not fit its type"),
+    ],
+)
+async def test_an_argument_of_the_wrong_type_is_refused_before_a_run_exists(
+    arguments: tuple[Any, ...], keywords: dict[str, Any], message: str
+) -> None:
+    """The caller hears which argument it is, and nothing is recorded that could never begin."""
+    app = App("values", store="memory:")
+
+    @app.workflow
+    async def flow(ctx: Context, count: int, item: Item | None = None) -> None: ...
+
+    async with app:
+        with pytest.raises(SerializationError) as caught:
+            await flow.options(workflow_id="w").start(*arguments, **keywords)
+        assert message in str(caught.value)
+        assert await (await app.engine()).store.get_run("w") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,9 +12,15 @@ import apsw
 import pytest
 
 from aeterna import App, Context
+from aeterna.durable.engine.cancellation import cancel_claimed
 from aeterna.kernel import errors
 
 HERE = Path(__file__).parent
+
+
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a Python program to its end."""
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
 def make_app(path: Path) -> App:
@@ -29,12 +36,12 @@ def make_app(path: Path) -> App:
 def test_a_full_disk_is_a_clear_error_and_nothing_is_lost_or_repeated(tmp_path: Path) -> None:
     """Waiting callers and new starts get StoreFullError; once there is room, every run ends, and no finished step ran
     again."""
-    command = [sys.executable, str(HERE / "full_disk.py"), str(tmp_path / "full.db")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = run_python(str(HERE / "full_disk.py"), str(tmp_path / "full.db"))
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen["during"] == ["StoreFullError"]
-    assert seen["refused"].startswith("StoreFullError") and str(tmp_path) in seen["refused"]
+    assert seen["refused"].startswith("StoreFullError")
+    assert str(tmp_path) in seen["refused"]
     assert seen["after"] == [100_000] * 20
     assert seen["executions"] == list(range(20))
 
@@ -45,8 +52,9 @@ async def test_a_second_process_on_the_same_file_is_refused_by_name(tmp_path: Pa
     app = make_app(path)
     program = f"from aeterna import App\nimport asyncio\nasyncio.run(App('trouble', store='sqlite:///{path}').engine())"
     async with app:
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
-        assert "StoreLockedError" in done.stderr and str(path) in done.stderr
+        done = await asyncio.to_thread(run_python, "-c", program)
+        assert "StoreLockedError" in done.stderr
+        assert str(path) in done.stderr
         assert await app.find_workflow("flow").start_and_wait(3) == 3
 
 
@@ -70,7 +78,7 @@ async def test_a_damaged_file_is_refused_before_anything_is_written(tmp_path: Pa
     path = tmp_path / "bad.db"
     path.write_bytes(b"this is no database" * 500)
     before = path.read_bytes()
-    with pytest.raises(errors.StoreCorruptError, match="bad.db"):
+    with pytest.raises(errors.StoreCorruptError, match=r"bad\.db"):
         async with make_app(path):
             pass
     assert path.read_bytes() == before
@@ -101,6 +109,45 @@ async def test_a_run_of_an_unregistered_workflow_waits_with_the_reason(tmp_path:
             await second.handle("w").result(timeout=10)
         row = await second.handle("w").status()
         assert (row.state, row.detail) == ("RUNNING", "stuck")
-        assert "pinned to version '1'" in row.note and "'2'" in row.note
+        assert "pinned to version '1'" in row.note
+        assert "'2'" in row.note
     async with first:
         assert await handle.result(timeout=10) == 7
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+async def test_cancelling_a_stuck_run_ends_it(tmp_path: Path, is_live: bool) -> None:
+    """Its code no longer fits, so nothing can clean up: it ends CANCELLED, when asked or at the next start."""
+    store = f"sqlite:///{tmp_path}/stuck.db"
+
+    def app_with(step: str) -> App:
+        app = App("trouble", store=store)
+
+        @app.workflow
+        async def flow(ctx: Context) -> None:
+            await ctx.step(step, int)
+            await ctx.sleep(3600)
+
+        return app
+
+    async with app_with("before") as app:
+        handle = await app.find_workflow("flow").options(workflow_id="s").start()
+        async with asyncio.timeout(10):
+            while (await handle.status()).detail != "sleeping":
+                await (await app.engine()).journal.barrier()
+    async with app_with("after") as app:
+        engine = await app.engine()
+        await engine.claims.fetch("s")
+        await engine.journal.barrier()
+        assert (await app.handle("s").status()).detail == "stuck"
+        if is_live:
+            await app.handle("s").cancel("no use")
+            with pytest.raises(errors.WorkflowCancelledError, match="no use"):
+                await app.handle("s").result(timeout=10)
+        else:
+            row = await engine.store.claim_run(engine.session, "s")
+            assert row is not None
+            assert await cancel_claimed(engine.store, row, 1, "no use")
+    async with app_with("after") as app:
+        with pytest.raises(errors.WorkflowCancelledError, match="no use"):
+            await app.handle("s").result(timeout=10)

@@ -30,8 +30,7 @@
         └── IllegalTransitionError
 
     ControlFlow (BaseException)        must not be swallowed by ``except Exception`` in user code
-    ├── Evicted
-    └── Fenced
+    └── Evicted
 """
 
 from __future__ import annotations
@@ -186,7 +185,3 @@ class ControlFlow(BaseException):
 
 class Evicted(ControlFlow):
     """The run leaves this process's memory; it goes on from its history later, here or elsewhere."""
-
-
-class Fenced(ControlFlow):
-    """Another session owns the run now; this one must not write to it again."""

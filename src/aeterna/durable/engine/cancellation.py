@@ -1,10 +1,45 @@
-"""Cancelling a run whose code is not in this process."""
+"""Cancelling a run, wherever it is: in memory, asleep in the store, queued, or of a workflow that is not here."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aeterna.durable.core import events as ev
+from aeterna.durable.core.fold import fold
 from aeterna.durable.core.states import Detail, State
 from aeterna.durable.stores.contract import Append, Appended, Head, RunRow, Store
+from aeterna.kernel.errors import InvalidStateError, RunNotFoundError
+
+if TYPE_CHECKING:
+    from aeterna.durable.engine.engine import Engine
+
+ATTEMPTS = 3
+"""A run may move between memory and store while we look for it, but not again and again."""
+
+
+async def cancel(engine: Engine, run_id: str, reason: str) -> bool:
+    """See `Engine.cancel`."""
+    for _ in range(ATTEMPTS):
+        row = await engine.store.get_run(run_id)
+        if row is None:
+            raise RunNotFoundError(f"no run has the id {run_id!r} in {engine.store.description}")
+        if row.state.is_final:
+            raise InvalidStateError(f"run {run_id!r} is {row.state.value} already and cannot be cancelled")
+        # A run whose creation was committed a moment ago comes into memory before this returns.
+        await engine.journal.barrier()
+        runner = engine.residents.get(run_id)
+        if runner is None:
+            async with engine.claims.exclusive:
+                asked = await _cancel_absent(engine, run_id, reason)
+        else:
+            asked = runner.cancel(reason)
+        if asked is not None:
+            await engine.journal.barrier()
+            if runner is None or not runner.was_fenced:
+                return asked
+    raise InvalidStateError(
+        f"run {run_id!r} belongs to another session: the process that has the store open can cancel it"
+    )
 
 
 async def cancel_claimed(store: Store, row: RunRow, now_us: int, reason: str) -> bool:
@@ -20,3 +55,33 @@ async def cancel_claimed(store: Store, row: RunRow, now_us: int, reason: str) ->
         head = Head(State.RUNNING, Detail.CANCELLING, release=True, note=row.note)
     [outcome] = await store.commit([Append(row.key, row.epoch, row.length, (event,), now_us, head)])
     return isinstance(outcome, Appended)
+
+
+async def _cancel_absent(engine: Engine, run_id: str, reason: str) -> bool | None:
+    """Cancel a run that is not in memory; None if it is by now, or has ended."""
+    if engine.is_resident(run_id):
+        return None
+    row = await engine.store.claim_run(engine.session, run_id)
+    if row is None:
+        return None
+    if row.state is State.PENDING or engine.program.find(row.workflow, row.version) is None:
+        if await cancel_claimed(engine.store, row, engine.clock.now_us(), reason):
+            await _tell_waiters(engine, run_id)
+        return True
+    if row.detail is Detail.STUCK:
+        # The request is written first: if the code fits by now the workflow sees it, and if not, the run ends by it.
+        await cancel_claimed(engine.store, row, engine.clock.now_us(), reason)
+        row = await engine.store.claim_run(engine.session, run_id)
+        if row is None:
+            return None
+    await engine.claims.load(row)
+    runner = engine.residents.get(run_id)
+    return row.detail is Detail.CANCELLING or (runner is not None and runner.cancel(reason))
+
+
+async def _tell_waiters(engine: Engine, run_id: str) -> None:
+    """A queued run has ended without ever having been in memory."""
+    if engine.waiters.has(run_id):
+        run = fold(await engine.store.history(run_id))
+        if run.state is not None and run.state.is_final:
+            engine.waiters.publish(run_id, run)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from aeterna.durable.core.fold import fold
@@ -50,17 +50,17 @@ class Children:
 
     def cancel(self, parent: Runner, child: str) -> None:
         """The parent does not wait for the child any more; `Runner.child_given_up` is called when that is durable."""
-        self._in_background(self._cancel(parent, child))
+        self._in_background(lambda: self._cancel(parent, child))
 
     def ended(self, parent: str, child: str) -> None:
         """A run that has a parent has ended."""
-        self._in_background(self._tell(parent, child))
+        self._in_background(lambda: self._tell(parent, child))
 
     def _created(self, done: asyncio.Future[Created | Exists], parent: Runner, request: ChildRequest) -> None:
         if done.cancelled() or parent.is_ended:
             return
         if done.exception() is not None:
-            self._in_background(self._start_later(parent, request))
+            self._in_background(lambda: self._start_later(parent, request))
             return
         outcome = done.result()
         if isinstance(outcome, Exists) and outcome.row.state.is_final:
@@ -103,18 +103,17 @@ class Children:
             error = record_error(WorkflowCancelledError(f"child run {child!r} was cancelled"))
         runner.child_ended(child, run.result, error)
 
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+    def _in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if self._is_stopping:
-            work.close()
             return
         task = self._group.create_task(_supervise(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-async def _supervise(work: Coroutine[Any, Any, None]) -> None:
+async def _supervise(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
-        await work
+        await work()
     except StoreError as error:
         # What was to be done is still in the histories, and is found again when the parent is next loaded.
         log.error("%s", error, extra={"action": "child"})

@@ -15,7 +15,7 @@ from aeterna.durable.core import events as ev
 from aeterna.durable.core.fold import fold
 from aeterna.durable.core.states import Detail, State
 from aeterna.durable.engine import guard
-from aeterna.durable.engine.cancellation import cancel_claimed
+from aeterna.durable.engine.cancellation import cancel
 from aeterna.durable.engine.children import Children
 from aeterna.durable.engine.claims import CLAIM_BATCH, Claims
 from aeterna.durable.engine.durability import Durability
@@ -31,8 +31,6 @@ from aeterna.durable.engine.waiters import Waiters
 from aeterna.durable.stores.contract import Created, CreateRun, Exists, RunRow, Store
 from aeterna.kernel.clock import Clock, SystemClock, sleep
 from aeterna.kernel.errors import (
-    InvalidStateError,
-    RunNotFoundError,
     StoreError,
     WorkflowIdConflictError,
 )
@@ -138,6 +136,8 @@ class Engine:
             await self.store.close()
 
     async def _leave(self, services: list[asyncio.Task[None]]) -> None:
+        # Set already unless this is a cancellation; from here on no run comes into memory.
+        self._stopping.set()
         services[1].cancel()
         step_tasks: list[asyncio.Task[None]] = []
         for runner in self.residents.all():
@@ -225,7 +225,10 @@ class Engine:
         *,
         taken_over_by: int | None = None,
     ) -> None:
-        """Bring a run into memory. Call it from a plain callback; ``history`` is all there is of it in the store."""
+        """Bring a run into memory, unless the engine is leaving. Call it from a plain callback; ``history`` is all
+        there is of it in the store."""
+        if self._stopping.is_set():
+            return
         execution = Execution(run_id, definition, self.options.limits.payload_bytes_max)
         runner = Runner(run_id, execution, self)
         run_log = RunLog(row.key, row.epoch, fold(history), self.journal, self.durability, runner)
@@ -241,46 +244,7 @@ class Engine:
 
         Raises `RunNotFoundError`, or `InvalidStateError` if the run has ended or belongs to another session.
         """
-        for _ in range(3):
-            row = await self.store.get_run(run_id)
-            if row is None:
-                raise RunNotFoundError(f"no run has the id {run_id!r} in {self.store.description}")
-            if row.state.is_final:
-                raise InvalidStateError(f"run {run_id!r} is {row.state.value} already and cannot be cancelled")
-            # A run whose creation was committed a moment ago comes into memory before this returns.
-            await self.journal.barrier()
-            runner = self.residents.get(run_id)
-            if runner is None:
-                async with self.claims.exclusive:
-                    asked = await self._cancel_absent(run_id, reason)
-            else:
-                asked = runner.cancel(reason)
-            if asked is not None:
-                await self.journal.barrier()
-                if runner is None or not runner.was_fenced:
-                    return asked
-        raise InvalidStateError(f"run {run_id!r} belongs to another session: the process that has the store can cancel it")
-
-    async def _cancel_absent(self, run_id: str, reason: str) -> bool | None:
-        """Cancel a run that is not in memory; None if it is by now, or has ended."""
-        if self.residents.get(run_id) is not None:
-            return None
-        row = await self.store.claim_run(self.session, run_id)
-        if row is None:
-            return None
-        if row.state is State.PENDING or self.program.find(row.workflow, row.version) is None:
-            return await self._cancel_row(row, reason)
-        await self.claims.load(row)
-        runner = self.residents.get(run_id)
-        return runner is not None and runner.cancel(reason)
-
-    async def _cancel_row(self, row: RunRow, reason: str) -> bool:
-        """Cancel a run that has no code here: a queued one ends at once, another is asked to, for when its code
-        comes."""
-        outcome = await cancel_claimed(self.store, row, self.clock.now_us(), reason)
-        if outcome:
-            await self._publish(row.id)
-        return True
+        return await cancel(self, run_id, reason)
 
     # What runners ask (see `runner.Host`).
 
@@ -314,8 +278,6 @@ class Engine:
             if runner.has_moved_on:
                 # Its row says how long to sleep, and that is not true any more.
                 self.claims.take_back(runner.id)
-            elif runner.run.children and runner.wake_us is not None:
-                self.timers.at(runner.wake_us, lambda: self.claims.take_back(runner.id))
             self.claims.look()
 
     def fenced(self, runner: Runner) -> None:
@@ -336,10 +298,6 @@ class Engine:
     def is_resident(self, run_id: str) -> bool:
         """The run is in this process's memory."""
         return self.residents.get(run_id) is not None
-
-    async def _publish(self, run_id: str) -> None:
-        if self.waiters.has(run_id):
-            self.waiters.publish(run_id, fold(await self.store.history(run_id)))
 
     async def _serve_retention(self, retention_us: int) -> None:
         while True:

@@ -7,68 +7,23 @@ it asks for and gives up is acted on; what comes of that is appended to the log,
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from aeterna.durable.core import events as ev
 from aeterna.durable.core.fold import Run, detail_of, next_wake_us
 from aeterna.durable.core.identity import Key, Kind
 from aeterna.durable.core.states import Detail, State
-from aeterna.durable.engine.durability import Durability, Level
+from aeterna.durable.engine.durability import Level
 from aeterna.durable.engine.execution import Execution, Wait
+from aeterna.durable.engine.host import WAITING, Host
+from aeterna.durable.engine.output_gate import OutputGate
 from aeterna.durable.engine.program import ChildRequest, StepRequest, TimerRequest
 from aeterna.durable.engine.run_log import RunLog
-from aeterna.durable.engine.steps import Raised, Returned, StepExecutor
-from aeterna.durable.engine.timers import Alarm, Timers
+from aeterna.durable.engine.steps import Raised, Returned
+from aeterna.durable.engine.timers import Alarm
 from aeterna.durable.stores.contract import Head
-from aeterna.kernel.clock import Clock
 from aeterna.kernel.errors import AeternaError
-
-WAITING = frozenset({Detail.SLEEPING, Detail.WAITING_CHILD, Detail.RETRYING})
-"""Occupations that need no worker: such a run may leave memory."""
-
-
-class Host(Protocol):
-    """What a runner asks of the engine it lives in."""
-
-    clock: Clock
-    timers: Timers
-    steps: StepExecutor
-    durability: Durability
-
-    def spawn(self, runner: Runner, wait: Wait, attempt: int) -> asyncio.Task[None]:
-        """Run `Runner.run_step` as a task of the engine."""
-        ...
-
-    def start_child(self, runner: Runner, request: ChildRequest) -> None:
-        """Create the child run if it does not exist, and see to it that `Runner.child_ended` is called when it
-        ends."""
-        ...
-
-    def cancel_child(self, runner: Runner, child: str) -> None:
-        """The parent has given the child up; `Runner.child_given_up` is called once that cannot be forgotten."""
-        ...
-
-    def note_waiting(self, runner: Runner, *, is_waiting: bool) -> None:
-        """The run began or stopped to do nothing but wait."""
-        ...
-
-    def finished(self, runner: Runner) -> None:
-        """The run's final event is committed."""
-        ...
-
-    def released(self, runner: Runner) -> None:
-        """The run was given up with `Runner.release` and the store knows it."""
-        ...
-
-    def fenced(self, runner: Runner) -> None:
-        """Another session owns the run."""
-        ...
-
-    def stuck(self, runner: Runner, error: Exception) -> None:
-        """The run cannot go on with this code."""
-        ...
 
 
 class Runner:
@@ -87,7 +42,7 @@ class Runner:
         self._steps: dict[Key, asyncio.Task[None]] = {}
         self._alarms: dict[Key, Alarm] = {}
         self._seen = 0
-        self._held: deque[tuple[int, Callable[[], None]]] = deque()
+        self._gate = OutputGate()
         self._detail = Detail.LEASED
         self._children: dict[str, Key] = {}
         self._final: ev.RunCompleted | ev.RunFailed | ev.RunCancelled | None = None
@@ -165,15 +120,12 @@ class Runner:
         return not self.is_ended and self._log.is_clean and self._row_wake_us() is not None
 
     def release(self) -> None:
-        """Let a waiting run leave memory: once the store knows, `Host.released` is called.
-
-        Anybody may claim it then when its timer is due. One that waits for a child stays this session's, because no time says when it
-        wakes: the engine brings it back, and if the process dies first, the next session finds it among the dead one's runs.
-        """
+        """Let a waiting run leave memory: once the store knows, `Host.released` is called, and anybody may claim it
+        when its timer is due."""
         self.is_releasing = True
         self._released_at = self.run.length
         detail = detail_of(self.run, executing=False)
-        self._log.set_head(Head(State.RUNNING, detail, self.wake_us, release=not self.run.children))
+        self._log.set_head(Head(State.RUNNING, detail, self._row_wake_us(), release=True))
 
     @property
     def has_moved_on(self) -> bool:
@@ -208,8 +160,8 @@ class Runner:
         if self._snapshot_alarm is not None and self._log.is_clean:
             self._snapshot_alarm.cancel()
             self._snapshot_alarm = None
-        if self._held:
-            self._act_on_held()
+        if self._gate.open(self._log.stored) and not self._steps:
+            self._publish_detail()
         if not self._log.is_clean:
             return
         if self.run.state is not None and self.run.state.is_final:
@@ -278,6 +230,10 @@ class Runner:
         self._log.set_head(Head(self.run.state, Detail.NONE))
 
     def _stuck(self, error: Exception) -> None:
+        if self.run.cancel_reason is not None:
+            # Somebody wants it to end, and the code that could clean up after it is not here.
+            self._end(ev.RunCancelled(self._now(), self.run.cancel_reason))
+            return
         self.close()
         assert self.run.state is not None
         self._log.set_head(Head(self.run.state, Detail.STUCK, note=str(error)))
@@ -315,7 +271,7 @@ class Runner:
         if may_run_ahead or self._seen <= self._log.stored:
             self._start_step(wait, attempt)
         else:
-            self._held.append((self._seen, lambda: self._start_if_waited_for(wait, attempt)))
+            self._gate.hold(self._seen, lambda: self._start_if_waited_for(wait, attempt))
 
     def _start_if_waited_for(self, wait: Wait, attempt: int) -> None:
         if not self.is_ended and wait.key in self.execution.waits:
@@ -326,15 +282,8 @@ class Runner:
         if self._seen <= self._log.stored:
             self._host.cancel_child(self, child)
         else:
-            self._held.append((self._seen, lambda: self._host.cancel_child(self, child)))
+            self._gate.hold(self._seen, lambda: self._host.cancel_child(self, child))
             self._log.flush()
-
-    def _act_on_held(self) -> None:
-        while self._held and self._held[0][0] <= self._log.stored:
-            _, act = self._held.popleft()
-            act()
-        if not self._steps and not self._held:
-            self._publish_detail()
 
     def _drop(self, key: Key) -> None:
         task = self._steps.pop(key, None)
@@ -356,7 +305,7 @@ class Runner:
         """Keep the run's row true while it waits; a run that only executes steps costs no write here."""
         if self.is_ended:
             return
-        detail = detail_of(self.run, executing=bool(self._steps or self._held))
+        detail = detail_of(self.run, executing=bool(self._steps) or not self._gate.is_empty)
         if self.is_releasing:
             # What `release` wrote of when to wake it is not true any more.
             self._log.set_head(Head(State.RUNNING, detail, release=True))
@@ -370,7 +319,7 @@ class Runner:
     def _row_wake_us(self) -> int | None:
         """When a process that finds the run unowned must look at it: with its next timer if nothing else can move it,
         at once otherwise. Perhaps a step was cut off, a child has ended, or a cancellation was not seen."""
-        moves = self._steps or self._held or self.run.children or self.run.cancel_reason is not None
+        moves = self._steps or not self._gate.is_empty or self.run.children or self.run.cancel_reason is not None
         return None if moves else self.wake_us
 
     # Steps and timers.

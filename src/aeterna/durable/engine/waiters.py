@@ -45,6 +45,7 @@ class Waiters:
 
     def publish(self, run_id: str, run: Run) -> None:
         """The run has ended."""
+        self._problems.pop(run_id, None)
         for future in self._futures.get(run_id, ()):
             if not future.done():
                 future.set_result(run)

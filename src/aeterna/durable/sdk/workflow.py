@@ -99,39 +99,42 @@ class Workflow(Generic[P, R]):
         return await handle.result()
 
     def encode_arguments(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Payload:
-        """The arguments of one run as recorded; raises `TypeError` if they do not fit the function."""
+        """The arguments of one run as recorded.
+
+        Raises `TypeError` if they do not fit the function's signature, and `SerializationError` if one cannot be
+        recorded or would not be read back as its annotation says: a run that cannot begin is not created.
+        """
         try:
             self._signature.bind(None, *args, **kwargs)
         except TypeError as error:
             raise TypeError(f"workflow {self.name!r}: {error}") from None
         what = f"the arguments of workflow {self.name!r}"
-        return codec.encode([list(args), kwargs], what, self._app.limits.payload_bytes_max)
+        payload = codec.encode([list(args), kwargs], what, self._app.limits.payload_bytes_max)
+        self._decode_arguments(payload)
+        return payload
 
     def _invoke(self, execution: Execution, arguments: Payload) -> Coroutine[Any, Any, R]:
         args, kwargs = self._decode_arguments(arguments)
         return self.fn(Context(execution), *args, **kwargs)
 
     def _decode_arguments(self, arguments: Payload) -> tuple[list[Any], dict[str, Any]]:
-        what = f"the recorded arguments of workflow {self.name!r}"
-        args, kwargs = codec.decode(arguments, _RawArguments, what)
-        values = [
-            codec.decode(
-                Payload(codec.JSON_TAG + bytes(raw)), self._positional_type(index), f"{what}, number {index + 1}"
-            )
-            for index, raw in enumerate(args)
-        ]
-        named = {
-            name: codec.decode(Payload(codec.JSON_TAG + bytes(raw)), self._keyword_type(name), f"{what}, {name!r}")
-            for name, raw in kwargs.items()
-        }
-        return values, named
+        args, kwargs = codec.decode(arguments, _RawArguments, f"the arguments of workflow {self.name!r}")
+        names = self._positional_names(len(args))
+        values = [self._decode_argument(name, raw) for name, raw in zip(names, args, strict=True)]
+        return values, {name: self._decode_argument(name, raw) for name, raw in kwargs.items()}
 
-    def _positional_type(self, index: int) -> Any:
+    def _decode_argument(self, name: str, raw: msgspec.Raw) -> Any:
+        what = f"argument {name!r} of workflow {self.name!r}"
+        return codec.decode(Payload(codec.JSON_TAG + bytes(raw)), self._keyword_type(name), what)
+
+    def _positional_names(self, count: int) -> list[str]:
+        """The parameters that so many positional arguments belong to; a ``*rest`` may take several."""
         kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         named = [parameter.name for parameter in self._parameters if parameter.kind in kinds]
         rest = [p.name for p in self._parameters if p.kind is inspect.Parameter.VAR_POSITIONAL]
-        names = named[index : index + 1] or rest
-        return self._annotations.get(names[0], Any) if names else Any
+        surplus = count - len(named)
+        # More than the function takes is possible only in an old history; the call itself will say so.
+        return (named + (rest or ["more"]) * surplus)[:count]
 
     def _keyword_type(self, name: str) -> Any:
         if name in self._annotations:
