@@ -41,8 +41,15 @@ def _decode_model(kind: type, value: Any) -> Any:
     return validate(value)
 
 
+def _encode_model_by_value(value: Any) -> Any:
+    """As `_encode_model`, with sets left as sets, so that the canonical encoder can put them in order."""
+    dump = getattr(type(value), "model_dump", None)
+    return _encode_model(value) if dump is None else dump(value, mode="python")
+
+
 _encoder = msgspec.json.Encoder(enc_hook=_encode_model)
-_canonical = msgspec.json.Encoder(enc_hook=_encode_model, order="deterministic")
+_canonical = msgspec.json.Encoder(enc_hook=_encode_model_by_value, order="deterministic")
+_canonical_plain = msgspec.json.Encoder(enc_hook=_encode_model, order="deterministic")
 _plain = msgspec.json.Decoder()
 
 
@@ -65,7 +72,12 @@ def encode(value: Any, what: str, size_max: int) -> Payload:
 
 def fingerprint(value: Any, what: str) -> bytes:
     """Eight bytes that stand for ``value``: equal values have equal ones, whatever their dict or set order is."""
-    return hashlib.blake2b(_encode_json(_canonical, value, what), digest_size=8).digest()
+    try:
+        data = _canonical.encode(value)
+    except (NotImplementedError, TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+        # A model may hold what only its own JSON form can express; if even that fails, the error says where.
+        data = _encode_json(_canonical_plain, value, what)
+    return hashlib.blake2b(data, digest_size=8).digest()
 
 
 def decode(payload: Payload, kind: Any, what: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 US_PER_S = 1_000_000
 
@@ -25,6 +26,9 @@ class RetryPolicy:
     non_retryable: tuple[type[BaseException] | str, ...] = ()
 
     def __post_init__(self) -> None:
+        kinds: Any = self.non_retryable
+        if isinstance(kinds, str | type) or not all(isinstance(kind, str | type) for kind in kinds):
+            raise ValueError(f"non_retryable is {kinds!r}; give a tuple of exception types or names: (ValueError,)")
         if self.maximum_attempts < 0:
             raise ValueError(f"maximum_attempts is {self.maximum_attempts}; use 0 (without end) or more")
         if self.initial_interval_us < 0 or self.maximum_interval_us < 0:

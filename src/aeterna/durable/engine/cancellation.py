@@ -67,6 +67,8 @@ async def _cancel_absent(engine: Engine, run_id: str, reason: str) -> bool | Non
     if row.state is State.PENDING or engine.program.find(row.workflow, row.version) is None:
         if await cancel_claimed(engine.store, row, engine.clock.now_us(), reason):
             await _tell_waiters(engine, run_id)
+            if row.parent is not None:
+                engine.children.ended(row.parent, run_id)
         return True
     if row.detail is Detail.STUCK:
         # The request is written first: if the code fits by now the workflow sees it, and if not, the run ends by it.

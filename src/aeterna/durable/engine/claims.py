@@ -8,9 +8,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from aeterna.durable.core.states import Detail, State
+from aeterna.durable.engine.journal import RETRY_FIRST_S, RETRY_LONGEST_S
 from aeterna.durable.engine.timers import Alarm
 from aeterna.durable.stores.contract import Append, Head, RunRow
-from aeterna.kernel.errors import UnknownWorkflowError
+from aeterna.kernel.clock import sleep
+from aeterna.kernel.errors import StoreCorruptError, StoreError, UnknownWorkflowError
 
 if TYPE_CHECKING:
     from aeterna.durable.engine.engine import Engine
@@ -61,25 +63,43 @@ class Claims:
         self._is_needed.set()
 
     async def serve(self) -> None:
-        """Claim for ever; ends by cancellation."""
-        engine = self._engine
+        """Claim for ever; ends by cancellation. A store in trouble is asked again until it is well."""
+        pause_s = RETRY_FIRST_S
         while True:
             await self._is_needed.wait()
             self._is_needed.clear()
-            while self._wanted:
-                await self.fetch(self._wanted.pop())
-            room = engine.residents.room
-            if room <= 0:
-                self.look_when_free()
-                continue
-            async with self.exclusive:
-                rows = await engine.store.claim(engine.session, engine.clock.now_us(), min(room, CLAIM_BATCH))
-                for row in rows:
-                    await self.load(row)
-            if rows:
+            try:
+                await self._claim()
+            except StoreError as error:
+                log.error("claiming runs failed, will try again: %s", error, extra={"action": "claim_failed"})
                 self._is_needed.set()
+                await sleep(pause_s)
+                pause_s = min(pause_s * 2, RETRY_LONGEST_S)
             else:
-                await self._set_alarm()
+                pause_s = RETRY_FIRST_S
+
+    async def _claim(self) -> None:
+        engine = self._engine
+        while self._wanted:
+            await self.fetch(self._wanted[-1])
+            self._wanted.pop()
+        room = engine.residents.room
+        if room <= 0:
+            self.look_when_free()
+            return
+        async with self.exclusive:
+            rows = await engine.store.claim(engine.session, engine.clock.now_us(), min(room, CLAIM_BATCH))
+            for number, row in enumerate(rows):
+                try:
+                    await self.load(row)
+                except StoreError:
+                    # They are this session's now, and no claim will find them again.
+                    self._wanted.extend(left.id for left in rows[number:])
+                    raise
+        if rows:
+            self._is_needed.set()
+        else:
+            await self._set_alarm()
 
     async def fetch(self, run_id: str) -> Runner | None:
         """The run, brought into memory if it is not there. None if that cannot be: it has ended, its code is not
@@ -95,10 +115,14 @@ class Claims:
     async def load(self, row: RunRow) -> None:
         """Bring a claimed run into memory and let it go on. Call it while holding `exclusive`."""
         engine = self._engine
-        history = await engine.store.history(row.id)
         definition = engine.program.find(row.workflow, row.version)
-        if definition is None:
+        if definition is None or not (row.parent or engine.program.serves(definition)):
             await self._leave_alone(row, self._why_unknown(row))
+            return
+        try:
+            history = await engine.store.history(row.id)
+        except StoreCorruptError as error:
+            await self._leave_alone(row, f"its history cannot be read: {error}")
             return
         loop = asyncio.get_running_loop()
         loaded: asyncio.Future[None] = loop.create_future()
@@ -128,6 +152,8 @@ class Claims:
     def _why_unknown(self, row: RunRow) -> str:
         program = self._engine.program
         versions = program.versions(row.workflow)
+        if row.version in versions:
+            return f"workflow {row.workflow!r} is not among those that this process serves"
         if versions:
             return (
                 f"the run is pinned to version {row.version!r} of workflow {row.workflow!r}, and this process has "

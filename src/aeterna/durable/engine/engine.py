@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aeterna.durable.core import events as ev
@@ -31,6 +32,7 @@ from aeterna.durable.engine.waiters import Waiters
 from aeterna.durable.stores.contract import Created, CreateRun, Exists, RunRow, Store
 from aeterna.kernel.clock import Clock, SystemClock, sleep
 from aeterna.kernel.errors import (
+    AeternaError,
     StoreError,
     WorkflowIdConflictError,
 )
@@ -43,7 +45,8 @@ log = logging.getLogger("aeterna.engine")
 class EngineOptions:
     """How an engine works; every field has a sensible default.
 
-    ``retention_us``: finished runs older than this are deleted; None = kept.
+    ``retention_us``: finished runs older than this are deleted; None = kept. ``stop_grace_s``: how long
+    `Engine.stop` waits for steps that do not end when they are cancelled.
     """
 
     durability: Durability = field(default_factory=Durability)
@@ -51,6 +54,7 @@ class EngineOptions:
     clock: Clock = field(default_factory=SystemClock)
     retention_us: int | None = None
     retention_check_s: float = 60.0
+    stop_grace_s: float = 10.0
 
 
 class Engine:
@@ -71,7 +75,9 @@ class Engine:
         self.claims: Claims
         self.children: Children
         self._tasks: asyncio.TaskGroup
-        self._stopping: asyncio.Event
+        self._end: asyncio.Future[None]
+        self._step_tasks: set[asyncio.Task[None]] = set()
+        self._callbacks_at_end: list[Callable[[], None]] = []
         self._main: asyncio.Task[None] | None = None
 
     # Life.
@@ -95,10 +101,29 @@ class Engine:
         self.steps = StepExecutor(self.clock, limits.payload_bytes_max, limits.step_threads_max)
         self.journal = Journal(self.store, self.clock, self.waiters)
         self.claims = Claims(self)
-        self._stopping = asyncio.Event()
+        self._end = asyncio.get_running_loop().create_future()
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._main = asyncio.create_task(self._serve(ready), name="aeterna-engine")
         await ready
+
+    def at_end(self, callback: Callable[[], None]) -> None:
+        """Call this when the engine ends, however it ends."""
+        self._callbacks_at_end.append(callback)
+
+    def check(self) -> None:
+        """Raise what made the engine fail, if it has; nothing of it runs any more then."""
+        if self._main is not None and self._main.done():
+            raise AeternaError("the engine failed; close the app and open it again") from self._main.exception()
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Return when ``stop`` is set; raises what made the engine fail if that comes first."""
+        assert self._main is not None
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait([stopping, self._main], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+        self.check()
 
     async def stop(self) -> None:
         """Leave every run at its last recorded event, commit what is recorded, close the store. Idempotent.
@@ -107,11 +132,15 @@ class Engine:
         """
         if self._main is None:
             return
-        self._stopping.set()
+        self._finish()
         await asyncio.wait([self._main])
         main, self._main = self._main, None
         if not main.cancelled():
             main.result()
+
+    def _finish(self) -> None:
+        if not self._end.done():
+            self._end.set_result(None)
 
     async def _serve(self, ready: asyncio.Future[None]) -> None:
         try:
@@ -125,26 +154,31 @@ class Engine:
                     services.append(self._tasks.create_task(self._serve_retention(self.options.retention_us)))
                 ready.set_result(None)
                 try:
-                    await self._stopping.wait()
+                    await self._end
                 finally:
                     await self._leave(services)
         except BaseExceptionGroup as failure:
             log.critical("the engine failed", exc_info=failure, extra={"action": "engine_failed"})
             raise
         finally:
+            for callback in self._callbacks_at_end:
+                callback()
+            self.journal.close()
             self.waiters.close()
             await self.store.close()
 
     async def _leave(self, services: list[asyncio.Task[None]]) -> None:
-        # Set already unless this is a cancellation; from here on no run comes into memory.
-        self._stopping.set()
+        # Done already unless this is a cancellation; from here on no run comes into memory.
+        self._finish()
         services[1].cancel()
         step_tasks: list[asyncio.Task[None]] = []
         for runner in self.residents.all():
             runner.flush()
             step_tasks.extend(runner.close())
         if step_tasks:
-            await asyncio.wait(step_tasks)
+            _, ignoring = await asyncio.wait(step_tasks, timeout=self.options.stop_grace_s)
+            for task in ignoring:
+                log.warning("a step ignores its cancellation and is left behind: %r", task, extra={"action": "stop"})
         self.timers.stop()
         self.steps.close()
         if not self.waiters.store_error:
@@ -210,7 +244,7 @@ class Engine:
     ) -> None:
         self.residents.unreserve()
         self.claims.room_made()
-        if done.cancelled() or done.exception() is not None or self._stopping.is_set():
+        if done.cancelled() or done.exception() is not None or self._end.done():
             return
         outcome = done.result()
         if isinstance(outcome, Created):
@@ -227,7 +261,7 @@ class Engine:
     ) -> None:
         """Bring a run into memory, unless the engine is leaving. Call it from a plain callback; ``history`` is all
         there is of it in the store."""
-        if self._stopping.is_set():
+        if self._end.done():
             return
         execution = Execution(run_id, definition, self.options.limits.payload_bytes_max)
         runner = Runner(run_id, execution, self)
@@ -249,8 +283,18 @@ class Engine:
     # What runners ask (see `runner.Host`).
 
     def spawn(self, runner: Runner, wait: Wait, attempt: int) -> asyncio.Task[None]:
+        # Not in the task group, which would wait for ever for a step that ignores its cancellation.
         context = getattr(wait.request, "context", None)
-        return self._tasks.create_task(runner.run_step(wait, attempt), context=context)
+        task = asyncio.get_running_loop().create_task(runner.run_step(wait, attempt), context=context)
+        self._step_tasks.add(task)
+        task.add_done_callback(self._step_done)
+        return task
+
+    def _step_done(self, task: asyncio.Task[None]) -> None:
+        """A step's outcome is recorded by its own task; if that failed, something is wrong with the engine."""
+        self._step_tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not self._end.done():
+            self._end.set_exception(error)
 
     def start_child(self, runner: Runner, request: ChildRequest) -> None:
         self.children.start(runner, request)
@@ -301,7 +345,11 @@ class Engine:
 
     async def _serve_retention(self, retention_us: int) -> None:
         while True:
-            deleted = await self.store.delete_finished(self.clock.now_us() - retention_us, CLAIM_BATCH)
+            deleted = 0
+            try:
+                deleted = await self.store.delete_finished(self.clock.now_us() - retention_us, CLAIM_BATCH)
+            except StoreError as error:
+                log.error("retention failed, will try again: %s", error, extra={"action": "retention_failed"})
             if deleted:
                 log.info("deleted %d finished runs", deleted, extra={"action": "retention"})
             if deleted < CLAIM_BATCH:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import logging
 import platform
 import random
@@ -36,6 +37,8 @@ PYTHON = ".".join(platform.python_version_tuple()[:2])
 """The minor release of this interpreter: asyncio's inner order, and so replay, is exact within one."""
 
 _UNSET: Any = object()
+
+_IMMUTABLE = frozenset({bool, bytes, float, int, str, type(None)})
 
 
 class Wait:
@@ -242,6 +245,7 @@ class Execution:
     async def wait_step(self, definition: StepDefinition, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Ask for a step and wait for its recorded result."""
         task = self._current_task(f"step {definition.name!r}")
+        arguments, keywords = own_arguments(arguments), own_keywords(keywords)
         given = (arguments, keywords) if keywords else arguments
         mark = codec.fingerprint(given, f"the input of step {definition.name!r}")
         key = self.cursor.issue(Kind.STEP, task.path, definition.name, mark)
@@ -308,6 +312,19 @@ class Execution:
         except asyncio.CancelledError:
             self.give_up(wait)
             raise
+
+
+def own_arguments(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Arguments as a step gets them: what it changes in them nobody else sees, as a replay would not see it either."""
+    for part in arguments:
+        if type(part) not in _IMMUTABLE:
+            return copy.deepcopy(arguments)
+    return arguments
+
+
+def own_keywords(keywords: dict[str, Any]) -> dict[str, Any]:
+    """See `own_arguments`."""
+    return copy.deepcopy(keywords) if keywords else keywords
 
 
 def _result_type(wait: Wait) -> Any:

@@ -21,11 +21,10 @@ ARGUMENTS_BYTES_MAX = 64 * 1024
 
 def record_error(error: BaseException) -> ErrorRecord:
     """The record of an exception with its type, message and traceback."""
-    text = "".join(traceback.format_exception(error))
     return ErrorRecord(
-        type=f"{type(error).__module__}:{type(error).__qualname__}",
-        message=_message(error)[:MESSAGE_CHARS_MAX],
-        traceback=text[-TRACEBACK_CHARS_MAX:],
+        type=_recordable(f"{type(error).__module__}:{type(error).__qualname__}"),
+        message=_recordable(_message(error)[:MESSAGE_CHARS_MAX]),
+        traceback=_recordable(_traceback(error)[-TRACEBACK_CHARS_MAX:]),
         arguments=_round_trip(error),
     )
 
@@ -41,7 +40,14 @@ def rebuild_error(record: ErrorRecord, step: str) -> BaseException:
             raise SerializationError(
                 f"the error of step {step!r} was recorded as {record.type}, which cannot be imported here any more"
             )
-        error = kind(*codec.decode(record.arguments, Any, f"the error of step {step!r}"))
+        arguments = codec.decode(record.arguments, Any, f"the error of step {step!r}")
+        try:
+            error = kind(*arguments)
+        except Exception as problem:
+            raise SerializationError(
+                f"the error of step {step!r} was recorded as {record.type}{tuple(arguments)!r}, and its class does not "
+                f"take these arguments any more: {problem!r}"
+            ) from problem
     else:
         error = StepFailed(step, record.type.replace(":", "."), record.message, record.traceback)
     error.add_note(f"recorded by step {step!r}:\n{record.traceback.rstrip()}")
@@ -57,10 +63,10 @@ def _round_trip(error: BaseException) -> Any:
     try:
         arguments = codec.encode(error.args, "the error's arguments", ARGUMENTS_BYTES_MAX)
         again = kind(*codec.decode(arguments, Any, "the error's arguments"))
-    except Exception:  # noqa: BLE001 - the constructor is the user's: whatever it raises means "cannot be rebuilt"
+        is_same = again.args == error.args and _message(again) == _message(error) and _state(again) == _state(error)
+    except Exception:  # noqa: BLE001 - constructor and __eq__ are the user's: what they raise means "cannot be rebuilt"
         return None
-    same = again.args == error.args and _message(again) == _message(error) and _state(again) == _state(error)
-    return arguments if same else None
+    return arguments if is_same else None
 
 
 def _state(error: BaseException) -> dict[str, Any]:
@@ -72,6 +78,18 @@ def _message(error: BaseException) -> str:
         return str(error)
     except Exception:  # noqa: BLE001 - a broken __str__ of the user's must not hide the error it belongs to
         return f"<{type(error).__qualname__} whose str() fails>"
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - formatting calls the user's __str__ and __repr__ along the chain of causes
+        return f"<the traceback of {type(error).__qualname__} cannot be formatted>"
+
+
+def _recordable(text: str) -> str:
+    """The text without what UTF-8 cannot hold (lone surrogates, as undecodable file names bring along)."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _find(name: str) -> type[BaseException] | None:

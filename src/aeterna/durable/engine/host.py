@@ -58,5 +58,5 @@ class Host(Protocol):
         ...
 
     def stuck(self, runner: Runner, error: Exception) -> None:
-        """The run cannot go on with this code."""
+        """The run cannot go on with this code, and its row says so."""
         ...

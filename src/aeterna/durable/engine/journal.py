@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from aeterna.durable.engine.run_log import RunLog
 from aeterna.durable.stores.contract import Append, Created, CreateRun, Exists, FencedOff, Outcome, Store, Write
@@ -67,6 +67,7 @@ class Journal:
         self._handed: Batch | None = None
         self._wake = asyncio.Event()
         self._failure: StoreError | None = None
+        self._ended: AeternaError | None = None
 
     def mark(self, run_log: RunLog) -> None:
         """The log has something to commit."""
@@ -76,6 +77,9 @@ class Journal:
     def create(self, write: CreateRun) -> asyncio.Future[Created | Exists]:
         """Create a run with the next commit; the future fails with the `StoreError` if that commit does."""
         future: asyncio.Future[Created | Exists] = self._loop.create_future()
+        if self._ended is not None:
+            future.set_exception(self._ended)
+            return future
         if self._failure is not None and self._handed is not None:
             # A commit is being tried again and again; the caller is told at once, and can decide.
             future.set_exception(self._failure)
@@ -86,10 +90,25 @@ class Journal:
 
     async def barrier(self) -> None:
         """Until everything marked so far is committed and told."""
+        if self._ended is not None:
+            raise self._ended
         future: asyncio.Future[None] = self._loop.create_future()
         self._barriers.append(future)
         self._call_turn()
         await future
+
+    def close(self) -> None:
+        """Nothing is committed any more: whoever still waits for a commit hears it."""
+        ended = AeternaError("the engine has stopped; nothing that was not acknowledged is recorded")
+        self._ended = ended
+        handed = [] if self._handed is None else self._handed.creations
+        waiting: list[asyncio.Future[Any]] = [future for _, future in [*self._creations, *handed]]
+        waiting.extend(self._barriers)
+        for future in waiting:
+            if not future.done():
+                future.set_exception(ended)
+                # Taken note of, so that one nobody waits for is not reported.
+                future.exception()
 
     async def serve(self) -> None:
         """Carry out what a turn could not, for ever; ends by cancellation. Call `barrier` first to lose nothing."""
@@ -119,9 +138,7 @@ class Journal:
         if writes:
             try:
                 outcomes = self._store.commit_at_once(writes)
-            except AeternaError:
-                # Nothing was written. The task tries again, and it is the place where trying again, or failing, is at
-                # home.
+            except Exception:  # noqa: BLE001 - nothing was written, and the task is the place to try again, or to fail
                 outcomes = None
         if outcomes is None:
             self._handed = batch

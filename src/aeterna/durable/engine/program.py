@@ -71,10 +71,14 @@ Request = StepRequest | TimerRequest | ChildRequest
 
 
 class Program:
-    """The workflows that this process can execute, by name and version."""
+    """The workflows that this process can execute, by name and version.
 
-    def __init__(self) -> None:
+    ``served``: those whose runs it takes over by itself; None = all. The others are executed as children of these.
+    """
+
+    def __init__(self, served: frozenset[tuple[str, str]] | None = None) -> None:
         self._workflows: dict[tuple[str, str], WorkflowDefinition] = {}
+        self._served = served
 
     def add(self, definition: WorkflowDefinition) -> bool:
         """Register a workflow; False if that name and version is taken."""
@@ -83,6 +87,10 @@ class Program:
             return False
         self._workflows[place] = definition
         return True
+
+    def serves(self, definition: WorkflowDefinition) -> bool:
+        """Runs of it that nobody owns are taken over."""
+        return self._served is None or (definition.name, definition.version) in self._served
 
     def find(self, name: str, version: str) -> WorkflowDefinition | None:
         """The definition that runs of this name and version are pinned to."""

@@ -102,16 +102,28 @@ class RunLoop(asyncio.AbstractEventLoop):
         try:
             while ready:
                 callback = ready.popleft()
-                if callback.function is not None:
-                    callback.context.run(callback.function, *callback.args)
+                self._call(callback)
                 count += 1
                 if count > CALLBACKS_PER_DRAIN_MAX:
+                    ready.clear()
                     raise NotDurableError(
                         f"the workflow went through {count:,} turns without waiting for a step, timer or child: "
                         "does it spin on asyncio.sleep(0)?"
                     )
         finally:
             asyncio._set_running_loop(outer)
+
+    def _call(self, callback: Callback) -> None:
+        """Run one callback; what it raises is reported as asyncio does, and stops nothing else."""
+        if callback.function is None:
+            return
+        try:
+            callback.context.run(callback.function, *callback.args)
+        except SystemExit:
+            # A task that ended by it holds it as its outcome, and that is where it counts.
+            return
+        except Exception as error:  # noqa: BLE001 - a done callback of the workflow's
+            self.call_exception_handler({"message": "a callback of the workflow failed", "exception": error})
 
     def next_number(self) -> int:
         """The next hash of a task or future of this run."""

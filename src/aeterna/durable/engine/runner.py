@@ -23,7 +23,12 @@ from aeterna.durable.engine.run_log import RunLog
 from aeterna.durable.engine.steps import Raised, Returned
 from aeterna.durable.engine.timers import Alarm
 from aeterna.durable.stores.contract import Head
-from aeterna.kernel.errors import AeternaError
+from aeterna.kernel.errors import NotDurableError
+
+WAITS_FOR_NOTHING = (
+    "waits for something that cannot come: no step, timer or child is under way that could wake it. "
+    "Does it wait for an asyncio object that only code outside the workflow would set?"
+)
 
 
 class Runner:
@@ -46,6 +51,7 @@ class Runner:
         self._detail = Detail.LEASED
         self._children: dict[str, Key] = {}
         self._final: ev.RunCompleted | ev.RunFailed | ev.RunCancelled | None = None
+        self._obstacle: Exception | None = None
         self._released_at = 0
         self._pump_is_due = False
         self._snapshot_alarm: asyncio.TimerHandle | None = None
@@ -63,7 +69,7 @@ class Runner:
         try:
             has_run = taken_over_by is not None and any(type(event) is ev.RunStarted for event in history)
             self.execution.replay(history, is_first_time=not has_run)
-        except AeternaError as error:
+        except Exception as error:  # noqa: BLE001 - code that fails outside its own task must not leave the run unheard
             self._stuck(error)
             return
         if taken_over_by is not None:
@@ -166,6 +172,8 @@ class Runner:
             return
         if self.run.state is not None and self.run.state.is_final:
             self._host.finished(self)
+        elif self._obstacle is not None:
+            self._host.stuck(self, self._obstacle)
         elif self.is_releasing:
             self.is_releasing = False
             self._host.released(self)
@@ -195,7 +203,7 @@ class Runner:
                 self.execution.deliver(event)
                 if type(event) is ev.StepRetrying:
                     self._schedule_retry(event)
-        except AeternaError as error:
+        except Exception as error:  # noqa: BLE001 - see `start`
             self._stuck(error)
             return
         self._seen = self.run.length
@@ -211,6 +219,9 @@ class Runner:
             return
         for wait in execution.take_requests():
             self._perform(wait)
+        if not execution.waits and not self.run.children:
+            self._stuck(NotDurableError(f"run {self.id!r} {WAITS_FOR_NOTHING}"))
+            return
         self._publish_detail()
 
     def _end(self, final: ev.RunCompleted | ev.RunFailed | ev.RunCancelled) -> None:
@@ -236,8 +247,8 @@ class Runner:
             return
         self.close()
         assert self.run.state is not None
+        self._obstacle = error
         self._log.set_head(Head(self.run.state, Detail.STUCK, note=str(error)))
-        self._host.stuck(self, error)
 
     def _perform(self, wait: Wait) -> None:
         request = wait.request

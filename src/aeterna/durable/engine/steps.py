@@ -10,6 +10,7 @@ from typing import Any
 
 from aeterna.durable.core import codec
 from aeterna.durable.core.events import ErrorRecord, Payload
+from aeterna.durable.engine.execution import own_arguments, own_keywords
 from aeterna.durable.engine.failures import record_error
 from aeterna.durable.engine.program import StepDefinition, StepRequest
 from aeterna.kernel.clock import Clock
@@ -61,7 +62,9 @@ class StepExecutor:
                 raise
             # Nobody cancelled this attempt, so the step itself raised it, and that is a failure like any other.
             return self._raised(definition, number, error, began_us)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary to user code: whatever it raises is its result
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the boundary to user code: whatever it raises is its result
             return self._raised(definition, number, error, began_us)
         return Returned(payload, value, self._clock.monotonic_us() - began_us)
 
@@ -79,17 +82,23 @@ class StepExecutor:
             raise StepTimeoutError(f"step {definition.name!r} ran longer than its timeout of {seconds:g} s") from error
 
     async def _invoke(self, definition: StepDefinition, request: StepRequest) -> Any:
+        # Each attempt gets arguments that no earlier one has changed.
+        arguments, keywords = own_arguments(request.arguments), own_keywords(request.keywords)
         if definition.is_async:
-            return await definition.function(*request.arguments, **request.keywords)
+            return await definition.function(*arguments, **keywords)
         context = contextvars.copy_context()
 
         def call() -> Any:
-            return context.run(definition.function, *request.arguments, **request.keywords)
+            try:
+                return context.run(definition.function, *arguments, **keywords)
+            except StopIteration as error:
+                # A future cannot hold this one, and whoever waits for it would wait for ever.
+                raise RuntimeError("the step raised StopIteration") from error
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def _raised(self, definition: StepDefinition, number: int, error: BaseException, began_us: int) -> Raised:
         retry_after_us = None
-        if not isinstance(error, PermanentError | SerializationError | SystemExit):
+        if isinstance(error, Exception) and not isinstance(error, PermanentError | SerializationError):
             retry_after_us = definition.retry.wait_us(number, error)
         return Raised(record_error(error), retry_after_us, self._clock.monotonic_us() - began_us)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import socket
 import struct
@@ -18,6 +19,8 @@ from typing import Any
 from aeterna.durable.engine.engine import Engine
 from aeterna.durable.operations.owner import socket_path
 from aeterna.kernel.errors import AeternaError
+
+log = logging.getLogger("aeterna.control")
 
 REQUEST_BYTES_MAX = 64 * 1024
 
@@ -46,30 +49,45 @@ class ControlServer:
         self._engine = engine
         self._path = None if store is None else socket_path(store)
         self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
 
     async def start(self) -> None:
-        """Listen. A socket file that is there belongs to a dead process, because this one holds the store's lock."""
+        """Listen. A socket file that is there belongs to a dead process, because this one holds the store's lock.
+
+        Where the file system has no sockets, the app runs without: other processes cannot ask it anything then."""
         if self._path is None:
             return
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            # Between bind and chmod nobody can connect: it does not listen yet.
-            listener.bind(os.fspath(self._path))
-            self._path.chmod(0o600)
+            await self._listen(self._path)
+        except OSError as error:
+            log.warning(
+                "no control socket at %s (%s): while this process has the store, no other can cancel or delete runs",
+                self._path,
+                error,
+                extra={"action": "control_socket"},
+            )
+
+    async def _listen(self, path: Path) -> None:
+        listener = self._listener = _bind(path)
+        try:
             self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=REQUEST_BYTES_MAX)
         except BaseException:
             listener.close()
             raise
+
+    def abandon(self) -> None:
+        """Close and remove the socket at once, also when the event loop is about to end."""
+        if self._listener is not None and self._path is not None:
+            self._listener.close()
+            self._listener = None
+            self._path.unlink(missing_ok=True)
 
     async def stop(self) -> None:
         """Stop listening and remove the socket."""
         if self._server is not None:
             self._server.close()
             self._server = None
-            if self._path is not None:
-                self._path.unlink(missing_ok=True)
+        self.abandon()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -104,3 +122,18 @@ def _peer_uid(connection: socket.socket) -> int:
         return os.getuid()
     _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     return int(uid)
+
+
+def _bind(path: Path) -> socket.socket:
+    """A socket bound to ``path``, which only this user may open."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # Between bind and chmod nobody can connect: it does not listen yet.
+        listener.bind(os.fspath(path))
+        path.chmod(0o600)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

@@ -182,27 +182,34 @@ class App:
     async def engine(self) -> Engine:
         """The running engine of this event loop, opened on first use."""
         loop = asyncio.get_running_loop()
-        if self._engine is not None and self._engine_loop is loop:
-            return self._engine
-        if self._engine is not None and self._engine_loop is not None and not self._engine_loop.is_closed():
-            raise InvalidStateError(f"app {self.name!r} is open on another event loop: close it there first")
+        if self._engine is not None and self._engine_loop is not None and self._engine_loop is not loop:
+            if not self._engine_loop.is_closed():
+                raise InvalidStateError(f"app {self.name!r} is open on another event loop: close it there first")
+            # That loop ended without `close`, and took the engine with it.
+            self._engine = self._control = None
         if self._opening is None or self._engine_loop is not loop:
             self._opening, self._engine_loop = asyncio.Lock(), loop
-        async with self._opening:
-            if self._engine is None:
-                self._engine = await self._open()
+        if self._engine is None:
+            async with self._opening:
+                if self._engine is None:
+                    self._engine = await self._open()
+        self._engine.check()
         return self._engine
 
     async def _open(self) -> Engine:
-        program = Program()
-        for place, workflow in self._workflows.items():
-            if self._served is None or place in self._served:
-                program.add(workflow.definition)
+        program = Program(self._served)
+        for workflow in self._workflows.values():
+            program.add(workflow.definition)
         options = EngineOptions(self._durability, self.limits, self._clock, self._settings.retention_us)
         engine = Engine(self._store(), program, options)
         await engine.start()
-        self._control = ControlServer(engine, self._address.path)
-        await self._control.start()
+        try:
+            self._control = ControlServer(engine, self._address.path)
+            engine.at_end(self._control.abandon)
+            await self._control.start()
+        except BaseException:
+            await engine.stop()
+            raise
         return engine
 
     def _store(self) -> Store:
@@ -246,7 +253,8 @@ class App:
     async def serve(self, workflows: Iterable[Workflow[..., Any]] | None = None) -> None:
         """Execute runs until SIGINT or SIGTERM (or cancellation), then leave them at their last recorded event.
 
-        ``workflows``: execute only these; None = all of the app.
+        ``workflows``: take over runs of these only, and what they start as children; None = all of the app. Raises
+        what made the engine fail, if it does.
         """
         if workflows is not None:
             places = {(workflow.name, workflow.definition.version) for workflow in workflows}
@@ -262,8 +270,9 @@ class App:
             loop.add_signal_handler(number, stop.set)
         try:
             async with self:
-                await stop.wait()
+                await (await self.engine()).run_until(stop)
         finally:
+            self._served = None
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
 

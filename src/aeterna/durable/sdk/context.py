@@ -135,10 +135,15 @@ class Context:
         wait.future.add_done_callback(expire)
         try:
             yield
-        except asyncio.CancelledError:
-            if expired and task.uncancel() <= cancelled_before:
+        except BaseException as error:
+            # Our own cancellation is taken back on every way out, or an outer block would take it for somebody else's.
+            is_ours = expired and task.uncancel() <= cancelled_before
+            if is_ours and isinstance(error, asyncio.CancelledError):
                 raise TimeoutError(f"the block took longer than {duration}") from None
             raise
+        else:
+            if expired:
+                task.uncancel()
         finally:
             wait.future.remove_done_callback(expire)
             self._execution.give_up(wait)

@@ -16,17 +16,20 @@ from aeterna.durable.core.states import State
 from aeterna.durable.engine.execution import Execution
 from aeterna.durable.engine.failures import rebuild_error
 from aeterna.durable.engine.program import WorkflowDefinition
+from aeterna.durable.engine.run_loop import current_execution
 from aeterna.durable.sdk.context import Context
 from aeterna.durable.sdk.step import annotations_of
 from aeterna.durable.stores.contract import RunRow
 from aeterna.kernel.errors import (
     ConfigurationError,
     InvariantError,
+    NotDurableError,
     SerializationError,
     StepFailed,
     WorkflowCancelledError,
     WorkflowFailedError,
 )
+from aeterna.kernel.ids import check_run_id
 
 if TYPE_CHECKING:
     from aeterna.durable.sdk.app import App
@@ -87,9 +90,15 @@ class Workflow(Generic[P, R]):
 
         With ``options(workflow_id=...)`` and a run of that id, finished or not, the handle is that run's and nothing
         is started."""
+        if current_execution() is not None:
+            raise NotDurableError(
+                f"workflow code cannot start workflow {self.name!r} by itself, because a replay would start it again: "
+                f"use ctx.child({self.name}, ...), or start it in a step"
+            )
         arguments = self.encode_arguments(args, kwargs)
         engine = await self._app.engine()
-        run_id = self._start_options.workflow_id or self._app.new_run_id()
+        given = self._start_options.workflow_id
+        run_id = self._app.new_run_id() if given is None else check_run_id(given)
         await engine.start_run(self.definition, arguments, run_id)
         return Handle(self._app, run_id, self.definition.result_type)
 
