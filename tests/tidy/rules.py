@@ -46,18 +46,32 @@ class Allowed:
 BROAD_EXCEPT: dict[str, Allowed] = {
     "src/aeterna/cli/loading.py": Allowed(1, "importing a user's module may raise anything"),
     "src/aeterna/durable/engine/failures.py": Allowed(
-        2, "constructor and __str__ of a user's exception may raise anything; the error they belong to must survive"
+        4, "constructor, __eq__ and __str__ of a user's exception may raise anything; the error itself must survive"
     ),
     "src/aeterna/durable/engine/steps.py": Allowed(
         1, "the boundary to user code: whatever a step raises is its result"
     ),
+    "src/aeterna/durable/engine/run_loop.py": Allowed(
+        1, "a callback of the workflow's; asyncio's own loop reports and goes on too"
+    ),
+    "src/aeterna/durable/engine/runner.py": Allowed(
+        2, "workflow code that fails outside its own task makes its run stuck, with the reason"
+    ),
+    "src/aeterna/durable/engine/journal.py": Allowed(
+        1, "nothing was written; the supervised task tries again, and fails there if it must"
+    ),
 }
 """``except Exception`` and wider, unless it ends by raising again: user code's edge and supervised loops only."""
 
-SLEEPS_IN_TESTS: dict[str, Allowed] = {}
+SLEEPS_IN_TESTS: dict[str, Allowed] = {
+    "tests/concurrency/test_workflow_code.py": Allowed(2, "workflow code that must not sleep, and is refused"),
+    "tests/trouble/test_user_code.py": Allowed(1, "workflow code that spins, and is caught"),
+}
 """For workflow code that sleeps on purpose and for step durations, never for waiting until something happens."""
 
-MOCKS_IN_TESTS: dict[str, Allowed] = {}
+MOCKS_IN_TESTS: dict[str, Allowed] = {
+    "tests/trouble/test_user_code.py": Allowed(1, "a limit is lowered, so that reaching it takes no seconds"),
+}
 """Mocks, and ``monkeypatch.setattr``: hand in a real part instead."""
 
 SKIPS_IN_TESTS: dict[str, Allowed] = {}
@@ -65,6 +79,9 @@ SKIPS_IN_TESTS: dict[str, Allowed] = {}
 
 NEVER_IMPORTED: dict[str, str] = {
     "aeterna": "the package itself: users import it",
+    "aeterna.__main__": "`python -m aeterna`",
+    "aeterna.testing.crash": "users' tests and ours import it",
+    "aeterna.testing.pytest_plugin": "pytest loads it by its name",
     "aeterna.cli.main": "entry point of the commands `aeterna` and `aether`",
 }
 """Modules that nothing in the package imports, and who does."""

@@ -29,6 +29,7 @@ from aeterna.durable.engine.runner import Runner
 from aeterna.durable.engine.steps import StepExecutor
 from aeterna.durable.engine.timers import Timers
 from aeterna.durable.engine.waiters import Waiters
+from aeterna.durable.engine.work import Work
 from aeterna.durable.stores.contract import Created, CreateRun, Exists, RunRow, Store
 from aeterna.kernel.clock import Clock, SystemClock, sleep
 from aeterna.kernel.errors import (
@@ -282,10 +283,10 @@ class Engine:
 
     # What runners ask (see `runner.Host`).
 
-    def spawn(self, runner: Runner, wait: Wait, attempt: int) -> asyncio.Task[None]:
+    def spawn(self, work: Work, wait: Wait, attempt: int) -> asyncio.Task[None]:
         # Not in the task group, which would wait for ever for a step that ignores its cancellation.
         context = getattr(wait.request, "context", None)
-        task = asyncio.get_running_loop().create_task(runner.run_step(wait, attempt), context=context)
+        task = asyncio.get_running_loop().create_task(work.run_step(wait, attempt), context=context)
         self._step_tasks.add(task)
         task.add_done_callback(self._step_done)
         return task

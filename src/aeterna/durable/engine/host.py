@@ -15,6 +15,7 @@ from aeterna.kernel.clock import Clock
 
 if TYPE_CHECKING:
     from aeterna.durable.engine.runner import Runner
+    from aeterna.durable.engine.work import Work
 
 WAITING = frozenset({Detail.SLEEPING, Detail.WAITING_CHILD, Detail.RETRYING})
 """Occupations that need no worker: such a run may leave memory."""
@@ -28,8 +29,8 @@ class Host(Protocol):
     steps: StepExecutor
     durability: Durability
 
-    def spawn(self, runner: Runner, wait: Wait, attempt: int) -> asyncio.Task[None]:
-        """Run `Runner.run_step` as a task of the engine."""
+    def spawn(self, work: Work, wait: Wait, attempt: int) -> asyncio.Task[None]:
+        """Run `Work.run_step` as a task of the engine."""
         ...
 
     def start_child(self, runner: Runner, request: ChildRequest) -> None:
