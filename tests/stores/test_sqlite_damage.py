@@ -11,7 +11,7 @@ import pytest
 
 from aeterna.durable.stores.contract import RunQuery
 from aeterna.durable.stores.sqlite import SqliteReader, SqliteStore
-from aeterna.durable.stores.sqlite.connections import APPLICATION_ID
+from aeterna.durable.stores.sqlite.header import APPLICATION_ID
 from aeterna.kernel.errors import StoreCorruptError, StoreTooNewError
 from tests.stores.samples import create
 

@@ -215,9 +215,12 @@ async def test_a_reader_of_a_missing_file_says_so_and_creates_nothing(tmp_path: 
         (errno.EIO, StoreError),
     ],
 )
-def test_errors_of_the_operating_system_are_classed_by_what_helps(number: int, kind: type[StoreError]) -> None:
-    told = pytest.raises(StoreError, match=r"cannot open the store at x\.db: .*acknowledged is safe")
-    with told as caught, explaining(Path("x.db"), "open"):
+def test_errors_of_the_operating_system_are_classed_by_what_helps(
+    number: int, kind: type[StoreError], tmp_path: Path
+) -> None:
+    (tmp_path / "x.db").write_bytes(b"a store")
+    told = pytest.raises(StoreError, match=r"cannot open the store at .*/x\.db: .*acknowledged is safe")
+    with told as caught, explaining(tmp_path / "x.db", "open"):
         raise OSError(number, os.strerror(number))
     assert type(caught.value) is kind
 
@@ -235,8 +238,11 @@ def test_errors_of_the_operating_system_are_classed_by_what_helps(number: int, k
         (apsw.NoMemError, StoreError),
     ],
 )
-def test_errors_of_sqlite_are_classed_by_what_helps(error: type[apsw.Error], kind: type[StoreError]) -> None:
-    told = pytest.raises(StoreError, match=r"cannot read the store at x\.db: .*acknowledged is safe")
-    with told as caught, explaining(Path("x.db"), "read"):
+def test_errors_of_sqlite_are_classed_by_what_helps(
+    error: type[apsw.Error], kind: type[StoreError], tmp_path: Path
+) -> None:
+    (tmp_path / "x.db").write_bytes(b"a store")
+    told = pytest.raises(StoreError, match=r"cannot read the store at .*/x\.db: .*acknowledged is safe")
+    with told as caught, explaining(tmp_path / "x.db", "read"):
         raise error("as SQLite says it")
     assert type(caught.value) is kind

@@ -5,6 +5,10 @@ so that one transaction serves everybody who queued while the previous one ran. 
 
 Who may write a run is decided by its *epoch*: claiming a run raises it, every append names it, and the comparison
 happens inside the write itself. A session that was declared dead can therefore come back at any time and do no harm.
+
+Runs form families: a child names its parent's id. The id of a child follows from its parent's, so what is kept of a
+child is what its parent finds when it asks again. Deleting therefore never takes a child that an unfinished parent may
+still ask for, and never leaves descendants behind that a later run of the same id would take for its own.
 """
 
 from __future__ import annotations
@@ -127,7 +131,7 @@ class Page(msgspec.Struct, frozen=True):
 
 class Store(Protocol):
     """Sixteen methods. Every method raises a `StoreError` subclass that names the store, what failed and what would
-    help."""
+    help, and `SerializationError`, before it does anything, for text that UTF-8 cannot hold (lone surrogates)."""
 
     description: str
     """What and where it is, in one line, for messages (``sqlite at /x/orders.db``)."""
@@ -195,11 +199,18 @@ class Store(Protocol):
         ...
 
     async def delete_runs(self, run_ids: Sequence[str]) -> int:
-        """Delete finished runs with their histories; others are left alone. Returns how many were deleted."""
+        """Delete finished runs with their descendants (children, their children, ...) and all histories. Returns how
+        many runs were deleted, descendants included.
+
+        A run is left alone, with all its descendants, in two cases. While its parent exists and is unfinished: that
+        may ask for it again. And while a descendant is unfinished: a new run of the same id would take that one for
+        its own child. The order of ``run_ids`` makes no difference."""
         ...
 
     async def delete_finished(self, before_us: int, limit: int) -> int:
-        """Delete up to ``limit`` runs that finished before that time, oldest first. Returns how many."""
+        """`delete_runs` for up to ``limit`` runs that finished before that time, oldest first, passing over those that
+        are to be left alone or have a descendant that finished later. Descendants do not count towards ``limit``, but
+        they do in what is returned."""
         ...
 
     async def backup(self, target: Path) -> None:

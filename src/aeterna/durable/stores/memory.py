@@ -6,6 +6,7 @@ something because nothing is shared with them but the contract, so keep it simpl
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from aeterna.durable.stores.contract import (
     RunRow,
     Write,
 )
+from aeterna.durable.stores.text import refuse_unrecordable, require_text
 from aeterna.kernel.errors import InvariantError, StoreError, UsageError
 
 
@@ -87,11 +89,13 @@ class MemoryStore:
     not."""
 
     def __init__(self, namespace: str = "default") -> None:
+        require_text("namespace", namespace)
         self.namespace = namespace
         self.description = f"memory store of namespace {namespace!r}"
         self._runs: dict[int, _Run] = {}
         self._keys: dict[str, int] = {}
         self._unfinished: dict[int, _Run] = {}
+        self._children: dict[str, dict[int, _Run]] = {}
         self._next_key = 1
         self._last_session = 0
         self._live: int | None = None
@@ -108,6 +112,7 @@ class MemoryStore:
     async def open_session(self, at_us: int, host: str, pid: int) -> int:
         """See `Store.open_session`: the new session is the only live one."""
         self._require_open()
+        require_text("host", host)
         for run in self._unfinished.values():
             run.owner = None
         self._last_session += 1
@@ -130,6 +135,7 @@ class MemoryStore:
     def commit_at_once(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Store.commit_at_once`. All checks that can raise come before the first change."""
         self._require_open()
+        refuse_unrecordable(writes)
         self._check_positions(writes)
         first_new_key = self._next_key
         outcomes: list[Outcome] = []
@@ -159,6 +165,7 @@ class MemoryStore:
     async def claim_run(self, session: int, run_id: str) -> RunRow | None:
         """See `Store.claim_run`; a session that is not live gets nothing."""
         self._require_open()
+        require_text("run id", run_id)
         run = self._find(run_id)
         if run is None or session != self._live or run.state.is_final or run.owner not in (None, session):
             return None
@@ -173,18 +180,21 @@ class MemoryStore:
     async def get_run(self, run_id: str) -> RunRow | None:
         """See `Store.get_run`."""
         self._require_open()
+        require_text("run id", run_id)
         run = self._find(run_id)
         return None if run is None else run.row()
 
     async def history(self, run_id: str, start: int = 0) -> list[AnyEvent]:
         """See `Store.history`."""
         self._require_open()
+        require_text("run id", run_id)
         run = self._find(run_id)
         return [] if run is None else run.events[max(start, 0) :]
 
     async def list_runs(self, query: RunQuery) -> Page:
         """See `Store.list_runs`."""
         self._require_open()
+        require_text("workflow", query.workflow or "")
         found = [run for run in reversed(self._runs.values()) if _matches(run, query)]
         shown = found[: max(query.limit, 0)]
         more = bool(shown) and len(found) > len(shown)
@@ -198,8 +208,10 @@ class MemoryStore:
     async def delete_runs(self, run_ids: Sequence[str]) -> int:
         """See `Store.delete_runs`."""
         self._require_open()
-        found = (self._find(run_id) for run_id in dict.fromkeys(run_ids))
-        return self._delete(run for run in found if run is not None and run.state.is_final)
+        for run_id in run_ids:
+            require_text("run id", run_id)
+        found = [run for run in map(self._find, run_ids) if run is not None and self._can_go(run)]
+        return self._delete(found)
 
     async def delete_finished(self, before_us: int, limit: int) -> int:
         """See `Store.delete_finished`."""
@@ -207,10 +219,10 @@ class MemoryStore:
         old = [
             (run.finished_us, run.key, run)
             for run in self._runs.values()
-            if run.finished_us is not None and run.finished_us < before_us
+            if run.finished_us is not None and run.finished_us < before_us and self._can_go(run, before_us)
         ]
         old.sort(key=lambda entry: entry[:2])
-        return self._delete(run for _, _, run in old[: max(limit, 0)])
+        return self._delete([run for _, _, run in old[: max(limit, 0)]])
 
     async def backup(self, target: Path) -> None:
         """Always raises `UsageError`: there is nothing that a copy could be restored into."""
@@ -264,6 +276,8 @@ class MemoryStore:
         )
         self._next_key += 1
         self._keys[run.id] = run.key
+        if run.parent is not None:
+            self._children.setdefault(run.parent, {})[run.key] = run
         self._file(run)
         return Created(run.key, run.epoch)
 
@@ -284,12 +298,36 @@ class MemoryStore:
         else:
             self._unfinished[run.key] = run
 
+    def _family(self, run: _Run) -> dict[int, _Run]:
+        """The run and all its descendants, by key."""
+        family = {run.key: run}
+        waiting = [run]
+        while waiting:
+            children = self._children.get(waiting.pop().id, {})
+            waiting += [child for child in children.values() if child.key not in family]
+            family |= children
+        return family
+
+    def _can_go(self, run: _Run, before_us: float = math.inf) -> bool:
+        parent = None if run.parent is None else self._find(run.parent)
+        return (parent is None or parent.state.is_final) and all(
+            each.finished_us is not None and each.finished_us < before_us for each in self._family(run).values()
+        )
+
     def _delete(self, runs: Iterable[_Run]) -> int:
-        gone = list(runs)
-        for run in gone:
+        gone = {key: each for run in runs for key, each in self._family(run).items()}
+        for run in gone.values():
             del self._runs[run.key]
             del self._keys[run.id]
+            if run.parent is not None:
+                self._forget_child(run.parent, run.key)
         return len(gone)
+
+    def _forget_child(self, parent: str, key: int) -> None:
+        children = self._children[parent]
+        del children[key]
+        if not children:
+            del self._children[parent]
 
 
 def _matches(run: _Run, query: RunQuery) -> bool:

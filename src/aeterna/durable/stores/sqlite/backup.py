@@ -11,7 +11,7 @@ import apsw
 from aeterna.durable.stores.sqlite.connections import open_reader
 from aeterna.durable.stores.sqlite.faults import explaining
 from aeterna.durable.stores.sqlite.side_thread import SideThread
-from aeterna.kernel.errors import UsageError
+from aeterna.kernel.errors import StoreCorruptError, UsageError
 
 _PAGES_PER_STEP = 512
 
@@ -62,7 +62,8 @@ async def back_up(source: Path, target: Path, thread: SideThread, progress: Prog
     """Copy the store at ``source``, as it is now, to the new file ``target``, in steps on ``thread``; synced when it
     returns.
 
-    Raises `UsageError` when ``target`` exists. A failed or cancelled copy is removed again."""
+    Raises `UsageError` when ``target`` exists, and `StoreCorruptError` when the copy is damaged, which it is where the
+    store is. A failed, damaged or cancelled copy is removed again."""
     _reserve(target)
     try:
         copy = await thread.run(lambda: _Copy(source, target))
@@ -71,12 +72,30 @@ async def back_up(source: Path, target: Path, thread: SideThread, progress: Prog
                 if progress is not None:
                     progress(*copy.pages())
             await thread.run(copy.finish)
+            await thread.run(lambda: _verify(source, target))
         finally:
             copy.abandon()
     except BaseException:
         for leftover in (target, target.with_name(target.name + "-journal")):
             leftover.unlink(missing_ok=True)
         raise
+
+
+def _verify(source: Path, target: Path) -> None:
+    try:
+        db = open_reader(target)
+        try:
+            with explaining(target, "read back", db):
+                found = " ".join(str(db.execute("PRAGMA quick_check(1)").get).split())
+        finally:
+            db.close()
+    except StoreCorruptError as error:
+        found = str(error)
+    if found != "ok":
+        raise StoreCorruptError(
+            f"the backup of {source} is damaged, as the store itself is: {found}. No copy was kept. Keep the store, "
+            f"see with `aeterna db check` how far the damage goes, and restore an earlier backup"
+        )
 
 
 def _reserve(target: Path) -> None:

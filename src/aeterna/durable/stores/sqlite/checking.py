@@ -11,19 +11,21 @@ from aeterna.durable.core.segment import decode_segment
 from aeterna.durable.core.states import Detail, State
 from aeterna.durable.stores.sqlite.connections import open_reader
 from aeterna.durable.stores.sqlite.faults import explaining
+from aeterna.durable.stores.sqlite.header import refuse_foreign
 from aeterna.durable.stores.sqlite.statements import QUERIES
-from aeterna.kernel.errors import StoreError
+from aeterna.kernel.errors import StoreCorruptError, StoreError
 
 
 def check_database(path: Path) -> list[str]:
     """What is wrong with the store at ``path``, one line per finding; empty when nothing is. Reads everything.
 
     Works on one snapshot through a connection of its own. A file too damaged to be read on is a finding, not an
-    error."""
+    error. Raises `StoreError` where there is no store of this release to look at."""
     findings: list[str] = []
+    refuse_foreign(path)
     try:
         db = open_reader(path)
-    except StoreError as error:
+    except StoreCorruptError as error:
         return [str(error)]
     try:
         with explaining(path, "check", db):

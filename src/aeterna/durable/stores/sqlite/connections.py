@@ -7,14 +7,12 @@ from typing import Literal
 
 import apsw
 
-from aeterna.durable.stores.sqlite.faults import corrupt, explaining
+from aeterna.durable.stores.sqlite.faults import corrupt, explaining, foreign
+from aeterna.durable.stores.sqlite.header import APPLICATION_ID, refuse_foreign
 from aeterna.durable.stores.sqlite.statements import load_migrations
-from aeterna.kernel.errors import StoreCorruptError, StoreError, StoreReadOnlyError, StoreTooNewError
+from aeterna.kernel.errors import StoreError, StoreReadOnlyError, StoreTooNewError
 
 Synchronous = Literal["full", "normal"]
-
-APPLICATION_ID = 0x4165746E
-"""``Aetn``: what tells our files from other SQLite files."""
 
 _SQLITE_VERSION_MIN = (3, 51, 3)
 _BUSY_TIMEOUT_MS = 250
@@ -27,6 +25,7 @@ def open_writer(path: Path, synchronous: Synchronous) -> apsw.Connection:
 
     A file that is not ours, or is newer, is refused before anything in it changes."""
     _require_safe_sqlite()
+    refuse_foreign(path)
     db = _connect(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
     try:
         with explaining(path, "open", db):
@@ -45,13 +44,17 @@ def open_writer(path: Path, synchronous: Synchronous) -> apsw.Connection:
 def open_reader(path: Path) -> apsw.Connection:
     """A connection that can change nothing; never creates the file, and neither blocks nor is blocked by the writer."""
     _require_safe_sqlite()
-    if not path.exists():
+    if not refuse_foreign(path):
         raise StoreError(f"there is no store at {path}: check the path, or start the program that writes it once")
     db = _connect(path, apsw.SQLITE_OPEN_READONLY)
     try:
         with explaining(path, "open", db):
             db.execute("PRAGMA query_only = ON")
             version = _identify(db, path)
+        if not version:
+            raise StoreError(
+                f"there is no store at {path} yet: the file is empty. It becomes one when a program opens it to write"
+            )
         if version < (newest := load_migrations()[-1][0]):
             raise StoreError(
                 f"the store at {path} has version {version}, older than {newest}: start its engine once to migrate it"
@@ -88,9 +91,7 @@ def _identify(db: apsw.Connection, path: Path) -> int:
     version = _number(db, "PRAGMA user_version")
     if application != APPLICATION_ID:
         if application or version or _number(db, "SELECT count(*) FROM sqlite_schema"):
-            raise StoreCorruptError(
-                f"{path} is not an Aeterna store but some other SQLite database: give another path. It was not changed"
-            )
+            raise foreign(path, "another program's SQLite database")
         return 0
     newest = load_migrations()[-1][0]
     if version > newest:

@@ -16,6 +16,7 @@ from aeterna.kernel.errors import StoreCorruptError, StoreError, StoreFullError,
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_NO_DIRECTORY = frozenset({errno.ENOTDIR, errno.EEXIST})
 _IO_ERRORS = (apsw.IOError, apsw.CantOpenError)
 _SAFE = "What it acknowledged is safe."
 _SAFE_UNLESS_DAMAGED = "What it acknowledged is safe in every part that is not damaged."
@@ -45,6 +46,19 @@ def corrupt(path: Path, action: str, reason: str) -> StoreCorruptError:
     )
 
 
+def foreign(path: Path, what_it_is: str) -> StoreCorruptError:
+    """The error for something that is there and that no store has written."""
+    return StoreCorruptError(f"{path} is not an Aeterna store but {what_it_is}: give another path. It was not changed")
+
+
+def _safe(path: Path) -> str:
+    """The reassurance, where there is a store that may have acknowledged something."""
+    try:
+        return f" {_SAFE}" if path.stat().st_size else ""
+    except OSError:
+        return ""
+
+
 def _system_errno(db: apsw.Connection) -> int:
     try:
         return db.system_errno
@@ -55,33 +69,39 @@ def _system_errno(db: apsw.Connection) -> int:
 def _from_sqlite(error: apsw.Error, path: Path, action: str, number: int) -> StoreError:
     head = f"cannot {action} the store at {path}: {error}"
     if isinstance(error, apsw.FullError) or (isinstance(error, _IO_ERRORS) and number in _FULL):
-        return _full(head)
+        return _full(head, path)
     if isinstance(error, apsw.ReadOnlyError | apsw.PermissionsError | apsw.CantOpenError | apsw.AuthError):
-        return _read_only(head)
+        return _read_only(head, path)
     if isinstance(error, apsw.IOError) and number in _DENIED:
-        return _read_only(head)
+        return _read_only(head, path)
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):
         return corrupt(path, action, str(error))
     if isinstance(error, apsw.BusyError | apsw.LockedError):
-        return StoreLockedError(f"{head}. Another program holds a lock on the file: end it and try again. {_SAFE}")
+        return StoreLockedError(f"{head}. Another program holds a lock on the file: end it and try again.{_safe(path)}")
     reason = f" ({errno.errorcode.get(number, number)})" if number and isinstance(error, apsw.IOError) else ""
-    return StoreError(f"{head}{reason}. Look at the disk and the system's log, then open the store again. {_SAFE}")
+    return StoreError(f"{head}{reason}. Look at the disk and the system's log, then open the store again.{_safe(path)}")
 
 
 def _from_system(error: OSError, path: Path, action: str) -> StoreError:
     head = f"cannot {action} the store at {path}: {error}"
     if error.errno in _FULL:
-        return _full(head)
+        return _full(head, path)
     if error.errno in _DENIED:
-        return _read_only(head)
-    return StoreError(f"{head}. {_SAFE}")
+        return _read_only(head, path)
+    if error.errno in _NO_DIRECTORY:
+        return StoreError(f"{head}. What should be its directory is a file: give another path.")
+    if error.errno == errno.ENOENT:
+        return StoreReadOnlyError(f"{head}. The system lets nobody make a file there: give another path.")
+    return StoreError(f"{head}.{_safe(path)}")
 
 
-def _full(head: str) -> StoreFullError:
-    return StoreFullError(f"{head}. The disk or the quota is full: free space, or delete old runs, and go on. {_SAFE}")
+def _full(head: str, path: Path) -> StoreFullError:
+    return StoreFullError(
+        f"{head}. The disk or the quota is full: free space, or delete old runs, and go on.{_safe(path)}"
+    )
 
 
-def _read_only(head: str) -> StoreReadOnlyError:
+def _read_only(head: str, path: Path) -> StoreReadOnlyError:
     return StoreReadOnlyError(
-        f"{head}. This user must be able to write the file and its directory: change that. {_SAFE}"
+        f"{head}. This user must be able to write the file and its directory: change that.{_safe(path)}"
     )

@@ -25,7 +25,7 @@ class Plan:
     uncertain from the start.
 
     ``length_of`` tells how long a run's history is before these writes (None: no such run); ``lengths`` how
-    long afterwards.
+    long afterwards. Raises `UnicodeEncodeError` for text that UTF-8 cannot hold.
     """
 
     __slots__ = ("_length_of", "heads", "is_certain", "lengths", "next_key", "outcomes", "runs", "segments")
@@ -81,6 +81,8 @@ class Plan:
 def _head_values(write: Append, head: Head) -> Values:
     """The parameters of ``change_head``."""
     is_final = head.state.is_final
+    if head.note:
+        head.note.encode()
     finished_us = write.at_us if is_final else None
     given_up = head.release or is_final
     return (
@@ -100,6 +102,8 @@ def _run_values(key: int, namespace: int, write: CreateRun) -> Values:
     """The parameters of ``insert_run``; raises `InvariantError` for a run without events."""
     if not write.events:
         raise InvariantError(f"run {write.id!r} cannot be created without a RunCreated event")
+    # Tried here, before anything is written, and all at once, which costs next to nothing.
+    (write.id + write.workflow + write.version + (write.parent or "")).encode()
     last_us = write.events[-1].at_us
     return (
         key,

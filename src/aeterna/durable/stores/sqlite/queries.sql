@@ -138,13 +138,44 @@ FROM runs WHERE key = ?1;
 SELECT key FROM runs WHERE namespace = ?1 AND id = ?2;
 
 -- name: deletable
--- 1 namespace key, 2 id
-SELECT key FROM runs WHERE namespace = ?1 AND id = ?2 AND finished_us IS NOT NULL;
+-- 1 namespace key, 2 id. Finished, not needed by an unfinished parent, and no descendant has to stay.
+-- CROSS JOIN keeps the order of the tables: from each run found to its children, by their index.
+SELECT key FROM runs
+WHERE namespace = ?1 AND id = ?2 AND finished_us IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM runs AS above
+                  WHERE above.namespace = ?1 AND above.id = runs.parent AND above.finished_us IS NULL)
+  AND NOT EXISTS (WITH RECURSIVE below (id, finished_us) AS (
+                    SELECT child.id, child.finished_us FROM runs AS child
+                    WHERE child.namespace = ?1 AND child.parent = runs.id
+                    UNION
+                    SELECT child.id, child.finished_us FROM below CROSS JOIN runs AS child
+                    WHERE child.namespace = ?1 AND child.parent = below.id)
+                  SELECT 1 FROM below WHERE finished_us IS NULL);
 
 -- name: finished_before
--- 1 namespace key, 2 time, 3 limit. Oldest first.
-SELECT key FROM runs WHERE namespace = ?1 AND finished_us IS NOT NULL AND finished_us < ?2
+-- 1 namespace key, 2 time, 3 limit. Those of deletable whose descendants have finished before that time too, oldest
+-- first.
+SELECT key FROM runs
+WHERE namespace = ?1 AND finished_us IS NOT NULL AND finished_us < ?2
+  AND NOT EXISTS (SELECT 1 FROM runs AS above
+                  WHERE above.namespace = ?1 AND above.id = runs.parent AND above.finished_us IS NULL)
+  AND NOT EXISTS (WITH RECURSIVE below (id, finished_us) AS (
+                    SELECT child.id, child.finished_us FROM runs AS child
+                    WHERE child.namespace = ?1 AND child.parent = runs.id
+                    UNION
+                    SELECT child.id, child.finished_us FROM below CROSS JOIN runs AS child
+                    WHERE child.namespace = ?1 AND child.parent = below.id)
+                  SELECT 1 FROM below WHERE finished_us IS NULL OR finished_us >= ?2)
 ORDER BY finished_us, key LIMIT ?3;
+
+-- name: family
+-- 1 namespace key, 2 run. The run and all its descendants.
+WITH RECURSIVE family (key, id) AS (
+  SELECT key, id FROM runs WHERE key = ?2
+  UNION
+  SELECT child.key, child.id FROM family CROSS JOIN runs AS child
+  WHERE child.namespace = ?1 AND child.parent = family.id)
+SELECT key FROM family;
 
 -- name: delete_segments
 -- 1 run

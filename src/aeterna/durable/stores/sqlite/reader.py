@@ -17,6 +17,7 @@ from aeterna.durable.stores.sqlite.connections import open_reader
 from aeterna.durable.stores.sqlite.faults import corrupt, explaining
 from aeterna.durable.stores.sqlite.side_thread import SideThread
 from aeterna.durable.stores.sqlite.statements import QUERIES
+from aeterna.durable.stores.text import require_text
 from aeterna.kernel.errors import StoreCorruptError, StoreError
 
 _KEY_MAX = 2**63 - 1
@@ -45,11 +46,13 @@ class Queries:
 
     def get_run(self, run_id: str) -> RunRow | None:
         """See `Store.get_run`."""
+        require_text("run id", run_id)
         rows = self._all("run_by_id", self._namespace, run_id)
         return run_row(rows[0], self._path) if rows else None
 
     def history(self, run_id: str, start: int) -> list[AnyEvent]:
         """See `Store.history`; raises `StoreCorruptError` rather than return a history with a hole."""
+        require_text("run id", run_id)
         start = max(start, 0)
         segments = self._all("history", self._namespace, run_id, start)
         if not segments:
@@ -66,6 +69,7 @@ class Queries:
 
     def list_runs(self, query: RunQuery) -> Page:
         """See `Store.list_runs`."""
+        require_text("workflow", query.workflow or "")
         limit = max(query.limit, 0)
         before = _KEY_MAX if query.before is None else query.before
         states = json.dumps(query.states) if query.states else None

@@ -19,6 +19,7 @@ from aeterna.durable.stores.sqlite.pace import CommitPace
 from aeterna.durable.stores.sqlite.reader import Queries
 from aeterna.durable.stores.sqlite.side_thread import SideThread
 from aeterna.durable.stores.sqlite.writer import Writer
+from aeterna.durable.stores.text import require_text
 from aeterna.kernel.clock import Clock, SystemClock
 from aeterna.kernel.errors import StoreError
 
@@ -54,6 +55,11 @@ class SqliteStore:
     come back when it falls below 2 ms (see `CommitPace`). Reading has a connection of its own, and never waits for
     writing. Backup and check run on a thread.
 
+    Forks: a child that is forked (by Python) while the store is open has neither the lock nor the store, and may live
+    on when this process dies. What it inherits of SQLite's files does no harm: their locks are POSIX locks, which
+    belong to one process, so closing them in the child unlocks nothing here; and without `close`, which does nothing in
+    the child, a connection ends without a checkpoint (see `Writer`).
+
     Space: deleted runs leave free pages, which later runs fill; the file does not shrink. (SQLite's auto_vacuum would
     keep a map of pages and write more for every step, to give back space that a busy store takes again at once.)
     """
@@ -66,6 +72,7 @@ class SqliteStore:
         synchronous: Synchronous = "full",
         clock: Clock | None = None,
     ) -> None:
+        require_text("namespace", namespace)
         self.path = path
         self.namespace = namespace
         self.description = f"sqlite at {path}"
@@ -92,7 +99,7 @@ class SqliteStore:
     async def close(self) -> None:
         """See `Store.close`. Waits for a commit that is on its way."""
         opened, self._opened = self._opened, None
-        if opened is None:
+        if opened is None or not self._lock.is_held:  # In a forked child nothing is open that it could give back.
             return
         async with opened.writing:
             try:
@@ -180,4 +187,9 @@ class SqliteStore:
     def _require_open(self) -> _Opened:
         if self._opened is None:
             raise StoreError(f"{self.description} is not open; call open() first")
+        if not self._lock.is_held:
+            raise StoreError(
+                f"{self.description} belongs to the process that opened it, and this one is forked from that: let the "
+                f"parent do the work, or start the process with the method 'spawn' and a store of its own"
+            )
         return self._opened

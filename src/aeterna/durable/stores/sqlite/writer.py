@@ -19,6 +19,7 @@ from aeterna.durable.stores.sqlite.pace import CommitPace
 from aeterna.durable.stores.sqlite.plan import Plan, Values
 from aeterna.durable.stores.sqlite.reader import run_row
 from aeterna.durable.stores.sqlite.statements import QUERIES
+from aeterna.durable.stores.text import refuse_unrecordable, require_text
 from aeterna.kernel.clock import Clock
 from aeterna.kernel.errors import InvariantError
 
@@ -43,6 +44,9 @@ class Writer:
     commit takes."""
 
     def __init__(self, db: apsw.Connection, path: Path, namespace: str, clock: Clock, pace: CommitPace) -> None:
+        # Only `close` may checkpoint and remove the write-ahead log. A forked child has the connection too, and drops
+        # it when it ends; it would take its parent's log for the one that lies there by then, and remove that.
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         self._db = db
         self._path = path
         self._clock = clock
@@ -56,14 +60,19 @@ class Writer:
         self._lengths: dict[int, int] = {}
 
     def close(self) -> None:
-        """Close the connection, which moves the WAL into the file. Idempotent."""
+        """Close the connection, which moves the WAL into the file."""
         with explaining(self._path, "close"):
+            self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
             self._db.close()
 
     def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Store.commit`. A batch is tried with a few statements for all, and one by one when not all of it went
         as planned."""
-        plan = Plan(self._namespace, self.next_key, self._length_of, writes)
+        try:
+            plan = Plan(self._namespace, self.next_key, self._length_of, writes)
+        except (UnicodeEncodeError, InvariantError):
+            refuse_unrecordable(writes)
+            raise
         if plan.is_certain:
             try:
                 outcomes = self._transact("write to", lambda: self._carry_out(plan))
@@ -81,6 +90,7 @@ class Writer:
 
     def open_session(self, at_us: int, host: str, pid: int) -> int:
         """See `Store.open_session`: the new session is the only live one."""
+        require_text("host", host)
 
         def work() -> int:
             self._rows("close_all_sessions", at_us)
@@ -115,6 +125,7 @@ class Writer:
 
     def claim_run(self, session: int, run_id: str) -> RunRow | None:
         """See `Store.claim_run`; a session that is not live gets nothing."""
+        require_text("run id", run_id)
 
         def work() -> RunRow | None:
             if not self._rows("session_lives", session):
@@ -126,11 +137,12 @@ class Writer:
 
     def delete_runs(self, run_ids: Sequence[str]) -> int:
         """See `Store.delete_runs`."""
+        for run_id in run_ids:
+            require_text("run id", run_id)
 
         def work() -> int:
-            return self._delete(
-                row for run_id in dict.fromkeys(run_ids) for row in self._rows("deletable", self._namespace, run_id)
-            )
+            # All are chosen before any is deleted, so that the order of the ids makes no difference.
+            return self._delete([row for run_id in run_ids for row in self._rows("deletable", self._namespace, run_id)])
 
         return self._transact("delete from", work)
 
@@ -231,7 +243,8 @@ class Writer:
         return msgspec.structs.replace(row, owner=session, epoch=row.epoch + 1)
 
     def _delete(self, keys: Iterable[Values]) -> int:
-        found = list(keys)
+        families = (self._rows("family", self._namespace, key) for (key,) in keys)
+        found = list(dict.fromkeys(row for family in families for row in family))
         self._db.executemany(QUERIES["delete_segments"], found)
         self._db.executemany(QUERIES["delete_run"], found)
         self._lengths.clear()

@@ -41,6 +41,9 @@ CREATE INDEX runs_unfinished ON runs (namespace, owner, wake_us) WHERE finished_
 -- Retention looks at finished runs, oldest first.
 CREATE INDEX runs_finished ON runs (namespace, finished_us) WHERE finished_us IS NOT NULL;
 
+-- A run is deleted with its descendants. Runs without a parent are not in it, and cost nothing.
+CREATE INDEX runs_children ON runs (namespace, parent) WHERE parent IS NOT NULL;
+
 -- Histories, append-only: one row per append, which holds the events number seq, seq + 1, ... seq + events - 1.
 CREATE TABLE segments (
     run     INTEGER NOT NULL,          -- runs.key

@@ -1,0 +1,56 @@
+"""Which text a store can keep: all that UTF-8 can hold. What it cannot are lone surrogates, which come into Python from
+file names and command lines that were not UTF-8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from aeterna.durable.stores.contract import CreateRun, Write
+from aeterna.kernel.errors import SerializationError
+
+_CHARS_SHOWN = 20
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def require_text(what: str, text: str) -> None:
+    """Raise `SerializationError` for text that no store can keep; ``what`` names it ("run id")."""
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        shown = text[max(0, error.start - _CHARS_SHOWN) : error.start + _CHARS_SHOWN]
+        raise SerializationError(
+            f"{what} holds a lone surrogate at character {error.start} ({shown!r}), which UTF-8 cannot: decode the "
+            f"bytes it came from with errors='replace'"
+        ) from None
+
+
+def refuse_unrecordable(writes: Sequence[Write]) -> None:
+    """Raise `SerializationError`, naming the field, if some text in ``writes`` cannot be kept."""
+    try:
+        _encoder.encode(writes)
+    except UnicodeEncodeError:
+        for write in writes:
+            whose = f"run {write.id!r}: " if isinstance(write, CreateRun) else f"append to the run of key {write.key}: "
+            for field, text in _texts(write, ""):
+                require_text(whose + field, text)
+        raise
+
+
+def _texts(value: object, place: str) -> Iterator[tuple[str, str]]:
+    """Every text in the record, with where it is: ``events[2].error.message``."""
+    match value:
+        case str():
+            yield place, value
+        case tuple():
+            for number, item in enumerate(value):
+                yield from _texts(item, f"{place}[{number}]")
+        case msgspec.Struct():
+            for field in value.__struct_fields__:
+                yield from _texts(getattr(value, field), f"{place}.{field}" if place else field)
+        case _:
+            return
