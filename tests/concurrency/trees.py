@@ -11,8 +11,9 @@ from aeterna.durable.core import events as ev
 from aeterna.durable.core.fold import Run, fold
 from aeterna.durable.core.states import Detail, State
 from aeterna.durable.engine import guard
-from aeterna.durable.engine.engine import Engine, EngineOptions
+from aeterna.durable.engine.engine import Engine
 from aeterna.durable.engine.execution import Execution
+from aeterna.durable.engine.options import EngineOptions
 from aeterna.durable.engine.program import Program
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.stores.contract import CreateRun
@@ -96,7 +97,9 @@ async def _execute(
     inner = MemoryStore()
     definitions = Program()
     definitions.add(perform.definition)
-    engine = Engine(FaultyStore(inner, gate), definitions, EngineOptions(clock=loop.clock))
+    share = latency_seed % 3 / 2
+    store = FaultyStore(inner, gate, lambda _: rng.random() < share)
+    engine = Engine(store, definitions, EngineOptions(clock=loop.clock))
     if history:
         await inner.open()
         state = fold(history).state

@@ -17,6 +17,7 @@ class Job:
 
     ``directory`` holds the store and the log; ``output`` is the file in it for what is acknowledged, "" the standard
     output, which gets the log too. ``kill_number`` 0: live to the end. ``die_in``: the name of a step to be killed in.
+    ``bare``: nothing of ours stands between the engine and its store, so nothing kills or counts.
     ``runs`` and ``length`` say how much there is to do, ``residents`` how many runs may stay in memory; the last three
     are the durability.
     """
@@ -28,6 +29,7 @@ class Job:
     kill_moment: str = Moment.AFTER.value
     kill_counted: str = Counted.COMMITS.value
     split: bool = False
+    bare: bool = False
     die_in: str = ""
     runs: int = 1
     length: int = 10

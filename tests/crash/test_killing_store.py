@@ -11,6 +11,7 @@ import pytest
 from aeterna.durable.core.states import Detail, State
 from aeterna.durable.stores.contract import Append, Appended, FencedOff, Head
 from aeterna.durable.stores.memory import MemoryStore
+from aeterna.durable.stores.sqlite import SqliteStore
 from aeterna.testing.crash import Counted, CrashPoint, KillingStore
 from aeterna.testing.faults import Moment, SimulatedCrash
 from tests.stores.samples import add_run, create, steps
@@ -68,6 +69,33 @@ async def test_writes_are_crash_points_too():
     row = await store.inner.get_run("A")
     assert row is not None
     assert row.owner == session
+
+
+@pytest.mark.parametrize(("moment", "kept"), [(Moment.BEFORE, ["A"]), (Moment.AFTER, ["A", "B"])])
+async def test_a_commit_at_once_crashes_on_either_side_too(moment, kept):
+    """Synchronously; afterwards it leaves the news to `commit`."""
+    store = await opened(CrashPoint(2, moment))
+    assert store.commit_at_once([create("A")]) is not None
+    with pytest.raises(SimulatedCrash):
+        store.commit_at_once([create("B")])
+    assert [run_id for run_id in ("A", "B") if await store.inner.get_run(run_id)] == kept
+    assert store.commit_at_once([create("C")]) is None
+    with pytest.raises(SimulatedCrash):
+        await store.commit([create("C")])
+
+
+async def test_a_commit_that_cannot_be_at_once_is_counted_once(tmp_path):
+    """The inner store leaves it to `commit` while something else is being written."""
+    inner = SqliteStore(tmp_path / "store.db")
+    store = KillingStore(inner, crash=survive)
+    await store.open()
+    assert inner._opened is not None
+    async with inner._opened.writing:
+        assert store.commit_at_once([create("A")]) is None
+    await store.commit([create("A")])
+    assert store.commit_at_once([create("B")]) is not None
+    assert store.commits == 2
+    await store.close()
 
 
 async def test_a_split_commit_is_one_commit_per_event():

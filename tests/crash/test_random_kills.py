@@ -1,4 +1,4 @@
-"""SIGKILL from outside, at times nobody chose, with many runs in flight."""
+"""SIGKILL from outside, at times nobody chose, with many runs in flight, on the store as programs use it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LINES_MAX = 120
 def tell(directory: Path, seed: int) -> list[Life]:
     """Kill `KILLS` lives one after the other, then let one end."""
     directory.mkdir()
-    job = Job(str(directory), "crowd", runs=RUNS, step_s=0.001)
+    job = Job(str(directory), "crowd", bare=True, runs=RUNS, step_s=0.001)
     choice = random.Random(seed)
     lives: list[Life] = []
     for _ in range(KILLS):

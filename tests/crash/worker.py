@@ -34,13 +34,14 @@ async def live(job: Job) -> None:
     durability = Durability(Level(job.level), job.snapshot_steps, job.snapshot_ms)
     is_kept = durability.level is not Level.MEMORY
     inner = SqliteStore(job.store, "crash") if is_kept else MemoryStore("crash")
-    store = KillingStore(inner, job.crash_point, split=job.split)
+    store = inner if job.bare else KillingStore(inner, job.crash_point, split=job.split)
     app = App("crash", store=store, persistence=durability, limits=Limits(resident_runs_max=job.residents))
     log = ExecutionLog(job.log, echo=not job.output, die_in=job.die_in)
     jobs = define_jobs(app, log, job.step_s, job.nap_s)
     async with app:
         await SCENARIOS[job.scenario](Stage(job, app, jobs))
-    say("counted", str(store.commits), str(store.writes))
+    if isinstance(store, KillingStore):
+        say("counted", str(store.commits), str(store.writes))
 
 
 def live_and_exit(job: Job) -> None:

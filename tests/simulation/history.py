@@ -15,7 +15,8 @@ from aeterna.durable.core.fold import fold
 from aeterna.durable.core.segment import encode_segment
 from aeterna.durable.core.states import State
 from aeterna.durable.engine.durability import Durability, Level
-from aeterna.durable.engine.engine import Engine, EngineOptions
+from aeterna.durable.engine.engine import Engine
+from aeterna.durable.engine.options import EngineOptions
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.stores.contract import RunQuery, Store
 from aeterna.durable.stores.memory import MemoryStore
@@ -25,7 +26,8 @@ from aeterna.kernel.limits import Limits
 from aeterna.testing.clock import FakeClock
 from aeterna.testing.faults import Moment
 from tests.simulation.interpreter import perform
-from tests.simulation.process import Death, Machine, Process
+from tests.simulation.patience import patiently
+from tests.simulation.process import Death, Machine, Process, Trouble
 from tests.simulation.programs import Generator, Node, fits
 from tests.simulation.world import Violation, WatchedStore, World, check_history
 
@@ -60,6 +62,8 @@ class History:
         durability = Durability(level, snapshot_steps=rng.choice((1, 3, 100)), snapshot_ms=rng.choice((5, 100)))
         self.options = EngineOptions(durability, limits, self.clock)
         self.latency_s_max = rng.choice((0.0, 0.001, 0.02, 0.3))
+        self.at_once = rng.choice((0.0, 0.5, 1.0))
+        self.is_troubled = rng.random() < 0.4
 
     def _plan(self, index: int) -> Plan:
         rng = self.rng
@@ -85,7 +89,15 @@ class History:
         return Death(rng.randrange(1, rng.choice((6, 15, 40))), rng.choice((Moment.BEFORE, Moment.AFTER)))
 
     def _process(self, death: Death | None) -> Process:
-        return Process(Machine(self.store, self.clock, self.rng, self.options, self.latency_s_max, death), self.world)
+        troubles = self._troubles() if self.is_troubled else ()
+        machine = Machine(
+            self.store, self.clock, self.rng, self.options, self.latency_s_max, death, self.at_once, troubles
+        )
+        return Process(machine, self.world)
+
+    def _troubles(self) -> tuple[Trouble, ...]:
+        rng = self.rng
+        return tuple(Trouble(rng.randrange(3, rng.choice((8, 20, 60))), rng.randrange(1, 4)) for _ in range(2))
 
     async def _scenario(self, engine: Engine) -> None:
         try:
@@ -108,7 +120,7 @@ class History:
     async def _drive(self, engine: Engine, plan: Plan) -> None:
         await sleep(plan.start_s)
         arguments = perform.encode_arguments((plan.program,), {})
-        created = await engine.start_run(perform.definition, arguments, plan.run_id)
+        created = await patiently(lambda: engine.start_run(perform.definition, arguments, plan.run_id))
         if created and plan.is_start_acknowledged:
             raise Violation(f"{plan.run_id} was acknowledged and is gone")
         plan.is_start_acknowledged = True
@@ -121,14 +133,14 @@ class History:
         await sleep(after_s)
         try:
             # False: somebody asked before, or the run ended in the same moment.
-            if await engine.cancel(plan.run_id, "the plan says so"):
+            if await patiently(lambda: engine.cancel(plan.run_id, "the plan says so")):
                 plan.is_cancel_acknowledged = True
         except InvalidStateError:
             return
 
     async def _await(self, engine: Engine, plan: Plan) -> None:
         try:
-            run = await await_result(engine, plan.run_id)
+            run = await patiently(lambda: await_result(engine, plan.run_id))
         except RunNotFoundError:
             raise Violation(f"{plan.run_id} was acknowledged and is gone") from None
         outcome = f"{run.state} {None if run.result is None else as_text(run.result)}"

@@ -72,6 +72,16 @@ async def fail(label: str, ms: int) -> str:
     raise Broken(label)
 
 
+@app.step
+async def spoil(label: str, ms: int, given: list[Any]) -> str:
+    """Changes its arguments, which are its own."""
+    stage.world.begin(label)
+    given[1].append(label)
+    await sleep(ms / 1000)
+    given.clear()
+    return label
+
+
 @app.workflow
 async def perform(ctx: Context, program: Node) -> Any:
     """The workflow: carry out one program."""
@@ -113,8 +123,14 @@ class Interpreter:
                 return await self._race(inner)
             case ["timeout", ms, inner]:
                 return await self._timeout(ms, inner)
+            case ["cleanup", ms, label, inner]:
+                return await self._badly_cleaned_up(ms, label, inner)
+            case ["watched", inner]:
+                return await self._watched(inner)
             case ["child", inner]:
                 return await self.ctx.child(perform, inner)
+            case ["leave", how, ms, inner]:
+                return await self._leave_child(how, ms, inner)
             case _:
                 raise AssertionError(node)
 
@@ -129,6 +145,8 @@ class Interpreter:
                     return f"failed {error}"
             case "pure":
                 return await think(label, ms)
+            case "spoil":
+                return await self._spoiled(label, ms)
             case _:
                 return await work(label, ms)
 
@@ -165,6 +183,47 @@ class Interpreter:
         except TimeoutError:
             self.note("timeout")
             return "timeout"
+
+    async def _spoiled(self, label: str, ms: int) -> str:
+        """What a step does to its arguments does not reach the workflow."""
+        given: list[Any] = [1, ["two"], {"three": 3}]
+        result = await self.ctx.step(spoil, label, ms, given)
+        return result if given == [1, ["two"], {"three": 3}] else f"the step changed the workflow's list: {given}"
+
+    async def _watched(self, inner: Node) -> Any:
+        """A callback that fails disturbs nobody."""
+
+        def complain(_: object) -> None:
+            raise Broken("a callback")
+
+        task = asyncio.create_task(self.value(inner))
+        task.add_done_callback(complain)
+        return await task
+
+    async def _badly_cleaned_up(self, ms: int, label: str, inner: Node) -> Any:
+        """Cleaning up after a timeout takes a step, and then fails: it is the failure that comes out."""
+        try:
+            async with self.ctx.timeout(ms / 1000):
+                is_done = False
+                try:
+                    value = await self.value(inner)
+                    is_done = True
+                finally:
+                    if not is_done:
+                        await work(label, 3)
+                        raise Broken("cleaning up")
+        except Broken:
+            self.note("not cleaned up")
+            return "not cleaned up"
+        return value
+
+    async def _leave_child(self, how: str, ms: int, inner: Node) -> str:
+        """A child is started, given some time, and not waited for; the end of the run gives it up at the latest."""
+        child = asyncio.create_task(self.ctx.child(perform, inner))
+        await self.ctx.sleep(ms / 1000)
+        if how == "cancelled":
+            child.cancel()
+        return "left"
 
     async def parallel(self, inner: list[Node]) -> list[Any]:
         return await self.ctx.parallel([lambda part=part: self.value(part) for part in inner])

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 
-from aeterna.durable.engine.engine import Engine, EngineOptions
+from aeterna.durable.engine.engine import Engine
+from aeterna.durable.engine.options import EngineOptions
 from aeterna.durable.engine.program import Program
 from aeterna.durable.stores.contract import Store
 from aeterna.kernel.clock import sleep
+from aeterna.kernel.errors import StoreFullError
 from aeterna.testing.clock import FakeClock
 from aeterna.testing.faults import FaultyStore, Moment, StoreCall
 from aeterna.testing.virtual_loop import VirtualLoop
@@ -32,8 +34,33 @@ class Death:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """A store that is full for ``count`` calls from call number ``first`` on, and works again after that.
+
+    What opens and closes it is spared, because a process whose store does not open never runs; so is `COUNTING`, which
+    only the simulation itself uses.
+    """
+
+    first: int
+    count: int = 1
+
+    def meets(self, call: StoreCall) -> bool:
+        """This call is refused. Before its effect: an error leaves no trace."""
+        is_now = self.first <= call.number < self.first + self.count
+        return is_now and call.moment is Moment.BEFORE and call.method not in SPARED
+
+
+COUNTING = frozenset({"count_runs", "list_runs"})
+SPARED = COUNTING | {"open", "open_session", "close"}
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
-    """What a process runs on. ``latency_s_max``: how long a store call may take on each side of its effect."""
+    """What a process runs on.
+
+    ``latency_s_max``: how long a store call may take on each side of its effect. ``at_once``: which share of the
+    commits the store can do without a task switch.
+    """
 
     store: Store
     clock: FakeClock
@@ -41,6 +68,8 @@ class Machine:
     options: EngineOptions
     latency_s_max: float = 0.0
     death: Death | None = None
+    at_once: float = 0.0
+    troubles: tuple[Trouble, ...] = ()
 
 
 Scenario = Callable[[Engine], Awaitable[None]]
@@ -53,7 +82,8 @@ class Process:
         self._machine = machine
         self._world = world
         self._loop = VirtualLoop(machine.clock, patience_s=0)
-        self._store = FaultyStore(machine.store, self._gate)
+        self._store = FaultyStore(machine.store, self._gate, self._gate_at_once)
+        self.refused: list[str] = []
         self._problems: list[str] = []
         self._is_finished = False
         self._dying: asyncio.TimerHandle | None = None
@@ -118,6 +148,20 @@ class Process:
         machine = self._machine
         if machine.latency_s_max and machine.rng.random() < 0.5:
             await sleep(machine.rng.random() * machine.latency_s_max)
+        self._strike(call)
+
+    def _gate_at_once(self, call: StoreCall) -> bool:
+        machine = self._machine
+        is_open = machine.at_once == 1.0 or machine.rng.random() < machine.at_once
+        if is_open or call.moment is Moment.AFTER:
+            self._strike(call)
+        return is_open
+
+    def _strike(self, call: StoreCall) -> None:
+        machine = self._machine
+        if any(trouble.meets(call) for trouble in machine.troubles):
+            self.refused.append(call.method)
+            raise StoreFullError(f"the store is full at call {call.number}, {call.method}")
         death = machine.death
         if death is not None and death.call == call.number and death.moment is call.moment:
             self._die()

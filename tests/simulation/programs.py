@@ -12,7 +12,7 @@ from typing import Any
 
 Node = list[Any]
 
-LEAVES = ("step", "step", "step", "flaky", "fail", "sleep", "pure")
+LEAVES = ("step", "step", "step", "flaky", "fail", "sleep", "pure", "spoil")
 FORKS = ("parallel", "gather", "group", "wait", "ordered", "completed", "crew")
 
 
@@ -39,8 +39,9 @@ class Generator:
         if depth <= 0 or rng.random() < 0.25:
             return self._leaf()
         kinds = ["seq", "seq", "all", "all", "guard", "loop"]
-        kinds += ["race", "timeout"] if self._races else []
-        kinds += ["child"] if self._children else []
+        kinds += ["watched"]
+        kinds += ["race", "timeout", "cleanup"] if self._races else []
+        kinds += ["child", "child", "leave"] if self._children else []
         match rng.choice(kinds):
             case "all":
                 return ["all", rng.choice(FORKS), self._nodes(depth)]
@@ -53,8 +54,14 @@ class Generator:
                 return ["race", [self._leaf(), *self._nodes(depth)]]
             case "timeout":
                 return ["timeout", self._ms(), self.node(depth - 1)]
+            case "cleanup":
+                return ["cleanup", self._ms(), self._label(), self.node(depth - 1)]
+            case "watched":
+                return ["watched", self.node(depth - 1)]
             case "child":
                 return ["child", self.node(depth - 1)]
+            case "leave":
+                return ["leave", rng.choice(("cancelled", "forgotten")), self._ms(), self.node(depth - 1)]
             case "loop":
                 return ["loop", rng.randrange(1, 4), self._label(), self._ms()]
             case _:
@@ -92,7 +99,11 @@ def fits(node: Node, value: Any) -> bool:
             return fits(inner[value[0]], value[1])
         case ["timeout", _, inner]:
             return value == "timeout" or fits(inner, value)
-        case ["child", inner]:
+        case ["cleanup", *_, inner]:
+            return value == "not cleaned up" or fits(inner, value)
+        case ["leave", *_]:
+            return bool(value == "left")
+        case ["child" | "watched", inner]:
             return fits(inner, value)
         case _:
             raise AssertionError(node)

@@ -12,7 +12,8 @@ from aeterna.durable.core import codec
 from aeterna.durable.core.fold import fold
 from aeterna.durable.core.states import State
 from aeterna.durable.engine.durability import Durability, Level
-from aeterna.durable.engine.engine import Engine, EngineOptions
+from aeterna.durable.engine.engine import Engine
+from aeterna.durable.engine.options import EngineOptions
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.stores.contract import RunQuery
 from aeterna.durable.stores.memory import MemoryStore
@@ -43,12 +44,12 @@ FINAL = {State.COMPLETED, State.FAILED, State.CANCELLED}
 class Exhaustive:
     """One program on one store, with one death of the first process."""
 
-    def __init__(self, level: Level, death: Death | None) -> None:
+    def __init__(self, level: Level, death: Death | None, at_once: float) -> None:
         self.world = World()
         self.store = WatchedStore(MemoryStore(), self.world)
         clock = FakeClock()
         options = EngineOptions(Durability(level, snapshot_steps=2, snapshot_ms=10), Limits(resident_runs_max=2), clock)
-        self._machine = Machine(self.store, clock, Random(1), options, 0.0, death)
+        self._machine = Machine(self.store, clock, Random(1), options, 0.0, death, at_once)
         self._survivor = Machine(self.store, clock, Random(2), options)
 
     def play(self) -> int:
@@ -78,13 +79,14 @@ async def _scenario(engine: Engine) -> None:
 
 @pytest.mark.parametrize("moment", Moment)
 @pytest.mark.parametrize("level", [Level.LOG, Level.SNAPSHOT])
-def test_a_crash_at_any_store_call_loses_nothing(level: Level, moment: Moment) -> None:
+@pytest.mark.parametrize("at_once", [0.0, 1.0], ids=["commits wait", "commits at once"])
+def test_a_crash_at_any_store_call_loses_nothing(at_once: float, level: Level, moment: Moment) -> None:
     """The run ends, with a result its program can give; at L2 no step runs more often than the crash explains."""
     logging.getLogger("aeterna").setLevel(logging.CRITICAL + 1)
-    calls = Exhaustive(level, None).play()
+    calls = Exhaustive(level, None, at_once).play()
     assert calls > 20
     for call in range(1, calls + 1):
-        case = Exhaustive(level, Death(call, moment))
+        case = Exhaustive(level, Death(call, moment), at_once)
         try:
             case.play()
             if level is Level.LOG:

@@ -11,7 +11,8 @@ from aeterna import App, Context
 from aeterna.durable.core import events as ev
 from aeterna.durable.core.fold import fold
 from aeterna.durable.core.states import State
-from aeterna.durable.engine.engine import Engine, EngineOptions
+from aeterna.durable.engine.engine import Engine
+from aeterna.durable.engine.options import EngineOptions
 from aeterna.durable.engine.program import Program
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.stores.memory import MemoryStore

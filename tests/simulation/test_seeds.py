@@ -14,7 +14,7 @@ import pytest
 from aeterna.durable.stores.sqlite import SqliteStore
 from tests.simulation.history import play_seed
 
-SEEDS = int(os.environ.get("AETERNA_SIM_SEEDS", "4000"))
+SEEDS = int(os.environ.get("AETERNA_SIM_SEEDS", "3000"))
 FIRST = int(os.environ.get("AETERNA_SIM_FIRST", "0"))
 CHUNKS = max(8, SEEDS // 2_000)
 

@@ -124,6 +124,10 @@ class WatchedStore(FaultyStore):
 
     async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         outcomes = await self.inner.commit(writes)
+        self._see_outcomes(writes, outcomes)
+        return outcomes
+
+    def _see_outcomes(self, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
         for write, outcome in zip(writes, outcomes, strict=True):
             match write, outcome:
                 case Append(), Appended():
@@ -132,6 +136,11 @@ class WatchedStore(FaultyStore):
                 case CreateRun(), Created():
                     self._see_epoch(outcome.key, outcome.epoch)
                     self._see(write.events)
+
+    def commit_at_once(self, writes: Sequence[Write]) -> list[Outcome] | None:
+        outcomes = self.inner.commit_at_once(writes)
+        if outcomes is not None:
+            self._see_outcomes(writes, outcomes)
         return outcomes
 
     async def claim(self, session: int, now_us: int, limit: int) -> list[RunRow]:

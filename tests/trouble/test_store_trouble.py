@@ -151,3 +151,31 @@ async def test_cancelling_a_stuck_run_ends_it(tmp_path: Path, is_live: bool) -> 
     async with app_with("after") as app:
         with pytest.raises(errors.WorkflowCancelledError, match="no use"):
             await app.handle("s").result(timeout=10)
+
+
+async def test_finished_runs_are_deleted_once_they_are_old_enough(tmp_path: Path) -> None:
+    """Retention counts from the end of a run; unfinished ones stay, however old."""
+    store = f"sqlite:///{tmp_path}/old.db"
+
+    def app_with(retention: float | None) -> App:
+        app = App("trouble", store=store, retention=retention)
+
+        @app.workflow
+        async def flow(ctx: Context, pause_s: float) -> None:
+            if pause_s:
+                await ctx.sleep(pause_s)
+
+        return app
+
+    async with app_with(None) as app:
+        flow = app.find_workflow("flow")
+        await flow.options(workflow_id="done").start_and_wait(0)
+        await flow.options(workflow_id="asleep").start(3600)
+    async with app_with(3600) as app:
+        assert (await app.handle("done").status()).state == "COMPLETED"
+    async with app_with(0) as app:
+        store_now = (await app.engine()).store
+        async with asyncio.timeout(10):
+            while await store_now.get_run("done") is not None:
+                await (await app.engine()).journal.barrier()
+        assert (await app.handle("asleep").status()).state == "RUNNING"

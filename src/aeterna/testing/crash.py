@@ -6,7 +6,8 @@ each time: wherever the process dies, the next one must finish the work. Two gra
 * as they come: one commit of the engine is one commit of the inner store, with everything that queued for it;
 * ``split=True``: every commit is cut into commits of one event (or one created run, or one change of a run's row) each,
   so that every event boundary of every history becomes a commit boundary. That is stricter than what a store promises,
-  which keeps a commit together: nothing of the engine may rest on two events being in one commit.
+  which keeps a commit together: nothing of the engine may rest on two events being in one commit. These commits never
+  take the short way of `Store.commit_at_once`; without ``split`` they take whichever the inner store offers.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import msgspec
 from aeterna.durable.stores.contract import CreateRun, FencedOff, Outcome, Store, Write
 from aeterna.testing.faults import FaultyStore, Moment, StoreCall
 
-WRITING = frozenset({"open_session", "close_session", "commit", "claim", "claim_run", "delete_runs", "delete_finished"})
+COMMITTING = frozenset({"commit", "commit_at_once"})
+WRITING = COMMITTING | {"open_session", "close_session", "claim", "claim_run", "delete_runs", "delete_finished"}
 """The methods of the contract that may change the store."""
 
 
@@ -68,9 +70,11 @@ class KillingStore(FaultyStore):
         crash: Callable[[], None] = kill_process,
         split: bool = False,
     ) -> None:
-        super().__init__(inner, self._count_and_crash)
+        super().__init__(inner, self._count_and_crash, None if split else self._count_and_crash_at_once)
         self.commits = 0
         self.writes = 0
+        # What was counted at the beginning of a call under way: another one may begin before it ends.
+        self._counted: dict[int, tuple[int, int]] = {}
         self._kill_at = kill_at
         self._crash = crash
         self._split = split
@@ -83,6 +87,16 @@ class KillingStore(FaultyStore):
             return await super().commit(writes)
         return [await self._commit_split(write) for write in writes]
 
+    def commit_at_once(self, writes: Sequence[Write]) -> list[Outcome] | None:
+        """See `Store.commit_at_once`; what the inner store leaves to `commit` is counted there."""
+        if not writes:
+            return []
+        counted = self.commits, self.writes
+        outcomes = super().commit_at_once(writes)
+        if outcomes is None:
+            self.commits, self.writes = counted
+        return outcomes
+
     async def _commit_split(self, write: Write) -> Outcome:
         outcome: Outcome = FencedOff()
         for part in _parts(write):
@@ -92,25 +106,33 @@ class KillingStore(FaultyStore):
         return outcome
 
     async def _count_and_crash(self, call: StoreCall) -> None:
-        if call.method not in WRITING:
-            return
-        is_commit = call.method == "commit"
+        if call.method in WRITING:
+            self._count_and_crash_at_once(call)
+
+    def _count_and_crash_at_once(self, call: StoreCall) -> bool:
+        is_commit = call.method in COMMITTING
         if call.moment is Moment.BEFORE:
             self.writes += 1
             self.commits += is_commit
+            self._counted[call.number] = commit, write = self.commits, self.writes
+        else:
+            commit, write = self._counted.pop(call.number)
         point = self._kill_at
-        if point is not None and point.moment is call.moment and self._reached(point, is_commit=is_commit):
+        if point is not None and point.moment is call.moment and point.number == _number(point, call, commit, write):
             self._crash()
             self.die()
+        return True
 
-    def _reached(self, point: CrashPoint, *, is_commit: bool) -> bool:
-        match point.counted:
-            case Counted.COMMITS:
-                return is_commit and self.commits == point.number
-            case Counted.WRITES:
-                return self.writes == point.number
-            case _:
-                assert_never(point.counted)
+
+def _number(point: CrashPoint, call: StoreCall, commit: int, write: int) -> int | None:
+    """The call's number among what the point counts; None if it is not counted."""
+    match point.counted:
+        case Counted.COMMITS:
+            return commit if call.method in COMMITTING else None
+        case Counted.WRITES:
+            return write
+        case _:
+            assert_never(point.counted)
 
 
 def _parts(write: Write) -> Iterator[Write]:

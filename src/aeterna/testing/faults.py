@@ -1,8 +1,8 @@
 """A store between the engine and the real one, where things go wrong when told to.
 
 Every call passes two gates: before it takes effect and after it did, while the caller does not know yet. A gate may
-wait (a slow
-disk), raise a `StoreError` (a full one), or end the simulated process.
+wait (a slow disk), raise a `StoreError` (a full one; before the effect only, because an error leaves no trace), or end
+the simulated process. `Store.commit_at_once` cannot wait, so it has a gate of its own.
 """
 
 from __future__ import annotations
@@ -43,23 +43,40 @@ class StoreCall:
 
 Gate = Callable[[StoreCall], Awaitable[None]]
 
+GateAtOnce = Callable[[StoreCall], bool]
+"""The gate of `Store.commit_at_once`. False before the effect: not now, the caller is to use `Store.commit`; after it
+the answer means nothing."""
+
 
 async def open_gate(call: StoreCall) -> None:
     """Lets everything pass."""
 
 
-class FaultyStore:
-    """A `Store` over another one, with ``gate`` before and after every call. `die` cuts the two apart for good."""
+def open_gate_at_once(_: StoreCall) -> bool:
+    """Lets every commit pass."""
+    return True
 
-    def __init__(self, inner: Store, gate: Gate = open_gate) -> None:
+
+class FaultyStore:
+    """A `Store` over another one, with ``gate`` before and after every call. `die` cuts the two apart for good.
+
+    ``gate_at_once`` stands before and after `commit_at_once`; without one, every commit passes through ``gate``,
+    unless that is open too.
+    """
+
+    def __init__(self, inner: Store, gate: Gate = open_gate, gate_at_once: GateAtOnce | None = None) -> None:
         self.inner = inner
         self.description = inner.description
         self.calls = 0
         self.is_dead = False
         self._gate = gate
+        self._gate_at_once = open_gate_at_once if gate_at_once is None and gate is open_gate else gate_at_once
 
     def die(self) -> None:
-        """From now on every call, those under way included, raises `SimulatedCrash` and has no effect."""
+        """From now on every call, those under way included, raises `SimulatedCrash` and has no effect.
+
+        `commit_at_once` raises only if the death came while it was called; later it answers None, and `commit` raises.
+        """
         self.is_dead = True
 
     async def _pass(self, method: str, work: Callable[[], Awaitable[T]]) -> T:
@@ -73,6 +90,9 @@ class FaultyStore:
     async def _knock(self, call: StoreCall) -> None:
         if not self.is_dead:
             await self._gate(call)
+        self._require_alive(call)
+
+    def _require_alive(self, call: StoreCall) -> None:
         if self.is_dead:
             raise SimulatedCrash(f"at {call.method}, call {call.number}, {call.moment.value}")
 
@@ -96,8 +116,24 @@ class FaultyStore:
         """See `Store.commit`."""
         return await self._pass("commit", lambda: self.inner.commit(writes))
 
-    def commit_at_once(self, writes: Sequence[Write]) -> None:
-        """See `Store.commit_at_once`: never, so that every commit passes through `commit`."""
+    def commit_at_once(self, writes: Sequence[Write]) -> list[Outcome] | None:
+        """See `Store.commit_at_once`, and the class."""
+        gate = self._gate_at_once
+        if self.is_dead or gate is None:
+            return None
+        self.calls += 1
+        before = StoreCall(self.calls, "commit_at_once", Moment.BEFORE)
+        is_open = gate(before)
+        self._require_alive(before)
+        outcomes = self.inner.commit_at_once(writes) if is_open else None
+        if outcomes is None:
+            # Nothing was done: it counts when it comes as `commit`.
+            self.calls -= 1
+            return None
+        after = StoreCall(before.number, before.method, Moment.AFTER)
+        gate(after)
+        self._require_alive(after)
+        return outcomes
 
     async def claim(self, session: int, now_us: int, limit: int) -> list[RunRow]:
         """See `Store.claim`."""

@@ -61,21 +61,26 @@ async def _cancel_absent(engine: Engine, run_id: str, reason: str) -> bool | Non
     """Cancel a run that is not in memory; None if it is by now, or has ended."""
     if engine.is_resident(run_id):
         return None
-    row = await engine.store.claim_run(engine.session, run_id)
-    if row is None:
-        return None
+    with engine.claims.owning(run_id):
+        row = await engine.store.claim_run(engine.session, run_id)
+        return None if row is None else await _cancel_owned(engine, row, reason)
+
+
+async def _cancel_owned(engine: Engine, row: RunRow, reason: str) -> bool | None:
+    run_id = row.id
     if row.state is State.PENDING or engine.program.find(row.workflow, row.version) is None:
         if await cancel_claimed(engine.store, row, engine.clock.now_us(), reason):
-            await _tell_waiters(engine, run_id)
+            engine.children.in_background(lambda: _tell_waiters(engine, run_id))
             if row.parent is not None:
                 engine.children.ended(row.parent, run_id)
         return True
     if row.detail is Detail.STUCK:
         # The request is written first: if the code fits by now the workflow sees it, and if not, the run ends by it.
         await cancel_claimed(engine.store, row, engine.clock.now_us(), reason)
-        row = await engine.store.claim_run(engine.session, run_id)
-        if row is None:
+        again = await engine.store.claim_run(engine.session, run_id)
+        if again is None:
             return None
+        row = again
     await engine.claims.load(row)
     runner = engine.residents.get(run_id)
     return row.detail is Detail.CANCELLING or (runner is not None and runner.cancel(reason))

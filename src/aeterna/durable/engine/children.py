@@ -18,14 +18,20 @@ from aeterna.durable.engine.program import ChildRequest
 from aeterna.durable.engine.runner import Runner
 from aeterna.durable.stores.contract import Created, Exists
 from aeterna.kernel.clock import sleep
-from aeterna.kernel.errors import InvalidStateError, RunNotFoundError, StoreError, WorkflowCancelledError
+from aeterna.kernel.errors import (
+    InvalidStateError,
+    RunNotFoundError,
+    StoreCorruptError,
+    StoreError,
+    WorkflowCancelledError,
+)
 
 if TYPE_CHECKING:
     from aeterna.durable.engine.engine import Engine
 
 log = logging.getLogger("aeterna.engine")
 
-CANCEL_RETRY_S = 0.5
+RETRY_S = 0.5
 
 
 class Children:
@@ -50,43 +56,40 @@ class Children:
 
     def cancel(self, parent: Runner, child: str) -> None:
         """The parent does not wait for the child any more; `Runner.child_given_up` is called when that is durable."""
-        self._in_background(lambda: self._cancel(parent, child))
+        self.in_background(lambda: self._cancel(parent, child))
 
     def ended(self, parent: str, child: str) -> None:
         """A run that has a parent has ended."""
-        self._in_background(lambda: self._tell(parent, child))
+        self.in_background(lambda: self._tell(parent, child))
 
     def _created(self, done: asyncio.Future[Created | Exists], parent: Runner, request: ChildRequest) -> None:
-        if done.cancelled() or parent.is_ended:
+        if done.cancelled():
             return
-        if done.exception() is not None:
-            self._in_background(lambda: self._start_later(parent, request))
+        # Asked first, so that the failure of one whose parent is gone is not reported as unheard.
+        has_failed = done.exception() is not None
+        if parent.is_ended:
+            return
+        if has_failed:
+            self.in_background(lambda: self._start_later(parent, request))
             return
         outcome = done.result()
         if isinstance(outcome, Exists) and outcome.row.state.is_final:
             self.ended(parent.id, request.child)
 
     async def _start_later(self, parent: Runner, request: ChildRequest) -> None:
-        """The store refused a commit. What it keeps of the parent is being tried again, so after that it works
-        again."""
+        """The store refused a commit; after a while, and once what is kept of the parent is committed, ask again."""
+        await sleep(RETRY_S)
         await self._engine.journal.barrier()
         if not parent.is_ended:
             self.start(parent, request)
 
     async def _cancel(self, parent: Runner, child: str) -> None:
-        while True:
-            # Its creation may be on its way.
-            await self._engine.journal.barrier()
-            try:
-                await self._engine.cancel(child, "the parent run gave it up")
-            except StoreError as error:
-                log.error("%s", error, extra={"action": "cancel_child", "run_id": child})
-                await sleep(CANCEL_RETRY_S)
-            except (InvalidStateError, RunNotFoundError):
-                log.debug("child %s had ended", child, extra={"action": "cancel_child", "run_id": child})
-                break
-            else:
-                break
+        # Its creation may be on its way.
+        await self._engine.journal.barrier()
+        try:
+            await self._engine.cancel(child, "the parent run gave it up")
+        except (InvalidStateError, RunNotFoundError):
+            log.debug("child %s had ended", child, extra={"action": "cancel_child", "run_id": child})
         parent.child_given_up(child)
 
     async def _tell(self, parent: str, child: str) -> None:
@@ -103,7 +106,8 @@ class Children:
             error = record_error(WorkflowCancelledError(f"child run {child!r} was cancelled"))
         runner.child_ended(child, run.result, error)
 
-    def _in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have it done, unless the engine stops first; after a `StoreError` from the beginning, until it works."""
         if self._is_stopping:
             return
         task = self._group.create_task(_supervise(work))
@@ -112,8 +116,15 @@ class Children:
 
 
 async def _supervise(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    try:
-        await work()
-    except StoreError as error:
-        # What was to be done is still in the histories, and is found again when the parent is next loaded.
-        log.error("%s", error, extra={"action": "child"})
+    while True:
+        try:
+            await work()
+        except StoreCorruptError as error:
+            # It stays in the histories, for a process that finds them repaired.
+            log.error("%s", error, extra={"action": "child"})
+            return
+        except StoreError as error:
+            log.error("will try again: %s", error, extra={"action": "child"})
+        else:
+            return
+        await sleep(RETRY_S)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aeterna.durable.core.states import Detail, State
@@ -81,8 +83,7 @@ class Claims:
     async def _claim(self) -> None:
         engine = self._engine
         while self._wanted:
-            await self.fetch(self._wanted[-1])
-            self._wanted.pop()
+            await self.fetch(self._wanted.pop())
         room = engine.residents.room
         if room <= 0:
             self.look_when_free()
@@ -107,10 +108,21 @@ class Claims:
         engine = self._engine
         async with self.exclusive:
             if engine.residents.get(run_id) is None:
-                row = await engine.store.claim_run(engine.session, run_id)
-                if row is not None:
-                    await self.load(row)
+                with self.owning(run_id):
+                    row = await engine.store.claim_run(engine.session, run_id)
+                    if row is not None:
+                        await self.load(row)
         return engine.residents.get(run_id)
+
+    @contextmanager
+    def owning(self, run_id: str) -> Iterator[None]:
+        """Around what claims a run and deals with it: where that fails halfway, or is cancelled, the run is this
+        session's and not in memory, and no claim would find it again."""
+        try:
+            yield
+        except BaseException:
+            self.take_back(run_id)
+            raise
 
     async def load(self, row: RunRow) -> None:
         """Bring a claimed run into memory and let it go on. Call it while holding `exclusive`."""
@@ -129,7 +141,8 @@ class Claims:
 
         def adopt() -> None:
             # A plain callback, because workflow code must not run inside another task.
-            loaded.set_result(None)
+            if not loaded.done():
+                loaded.set_result(None)
             engine.adopt(row, row.id, definition, history, taken_over_by=engine.session)
 
         loop.call_soon(adopt)

@@ -10,7 +10,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from aeterna.durable.core import events as ev
 from aeterna.durable.core.fold import fold
@@ -18,12 +17,13 @@ from aeterna.durable.core.states import Detail, State
 from aeterna.durable.engine import guard
 from aeterna.durable.engine.cancellation import cancel
 from aeterna.durable.engine.children import Children
-from aeterna.durable.engine.claims import CLAIM_BATCH, Claims
-from aeterna.durable.engine.durability import Durability
+from aeterna.durable.engine.claims import Claims
 from aeterna.durable.engine.execution import PYTHON, Execution, Wait
 from aeterna.durable.engine.journal import Journal
+from aeterna.durable.engine.options import EngineOptions
 from aeterna.durable.engine.program import ChildRequest, Program, WorkflowDefinition
 from aeterna.durable.engine.residents import Residents
+from aeterna.durable.engine.retention import serve_retention
 from aeterna.durable.engine.run_log import RunLog
 from aeterna.durable.engine.runner import Runner
 from aeterna.durable.engine.steps import StepExecutor
@@ -31,31 +31,13 @@ from aeterna.durable.engine.timers import Timers
 from aeterna.durable.engine.waiters import Waiters
 from aeterna.durable.engine.work import Work
 from aeterna.durable.stores.contract import Created, CreateRun, Exists, RunRow, Store
-from aeterna.kernel.clock import Clock, SystemClock, sleep
 from aeterna.kernel.errors import (
     AeternaError,
     StoreError,
     WorkflowIdConflictError,
 )
-from aeterna.kernel.limits import Limits
 
 log = logging.getLogger("aeterna.engine")
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """How an engine works; every field has a sensible default.
-
-    ``retention_us``: finished runs older than this are deleted; None = kept. ``stop_grace_s``: how long
-    `Engine.stop` waits for steps that do not end when they are cancelled.
-    """
-
-    durability: Durability = field(default_factory=Durability)
-    limits: Limits = field(default_factory=Limits)
-    clock: Clock = field(default_factory=SystemClock)
-    retention_us: int | None = None
-    retention_check_s: float = 60.0
-    stop_grace_s: float = 10.0
 
 
 class Engine:
@@ -152,7 +134,7 @@ class Engine:
                     self._tasks.create_task(self.claims.serve(), name="aeterna-claims"),
                 ]
                 if self.options.retention_us is not None:
-                    services.append(self._tasks.create_task(self._serve_retention(self.options.retention_us)))
+                    services.append(self._tasks.create_task(serve_retention(self.store, self.clock, self.options)))
                 ready.set_result(None)
                 try:
                     await self._end
@@ -186,7 +168,8 @@ class Engine:
             # The journal may be ending too (asyncio.run cancels every task at once), and then there is nothing to
             # wait for.
             committed = asyncio.ensure_future(self.journal.barrier())
-            await asyncio.wait([committed, services[0]], return_when=asyncio.FIRST_COMPLETED)
+            grace_s = self.options.stop_grace_s
+            await asyncio.wait([committed, services[0]], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
             committed.cancel()
         for service in services:
             service.cancel()
@@ -225,8 +208,13 @@ class Engine:
             future.add_done_callback(lambda done: self._begin(done, definition, run_id, events))
             return future
         future = self.journal.create(self._creation(definition, run_id, parent, [created], State.PENDING))
-        future.add_done_callback(lambda _: self.claims.queued())
+        future.add_done_callback(self._queued)
         return future
+
+    def _queued(self, done: asyncio.Future[Created | Exists]) -> None:
+        # A failure concerns whoever asked, who may be gone by now; it is not to be reported as unheard.
+        if not done.cancelled() and done.exception() is None:
+            self.claims.queued()
 
     def _creation(
         self, definition: WorkflowDefinition, run_id: str, parent: str | None, events: list[ev.AnyEvent], state: State
@@ -343,15 +331,3 @@ class Engine:
     def is_resident(self, run_id: str) -> bool:
         """The run is in this process's memory."""
         return self.residents.get(run_id) is not None
-
-    async def _serve_retention(self, retention_us: int) -> None:
-        while True:
-            deleted = 0
-            try:
-                deleted = await self.store.delete_finished(self.clock.now_us() - retention_us, CLAIM_BATCH)
-            except StoreError as error:
-                log.error("retention failed, will try again: %s", error, extra={"action": "retention_failed"})
-            if deleted:
-                log.info("deleted %d finished runs", deleted, extra={"action": "retention"})
-            if deleted < CLAIM_BATCH:
-                await sleep(self.options.retention_check_s)

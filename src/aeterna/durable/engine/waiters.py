@@ -17,6 +17,7 @@ class Waiters:
         self._futures: dict[str, list[asyncio.Future[Run]]] = {}
         self._problems: dict[str, Exception] = {}
         self.store_error: StoreError | None = None
+        self._is_closed = False
 
     def has(self, run_id: str) -> bool:
         """Somebody waits for the run."""
@@ -29,7 +30,7 @@ class Waiters:
         It fails with what keeps the run from ending here: the `NonDeterminismError` of a stuck run, the `StoreError`
         of a store that cannot write."""
         future: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
-        obstacle = self._problems.get(run_id) or self.store_error
+        obstacle = self._problems.get(run_id) or self.store_error or (_stopped(run_id) if self._is_closed else None)
         if obstacle is not None:
             future.set_exception(obstacle)
         futures = self._futures.setdefault(run_id, [])
@@ -57,8 +58,9 @@ class Waiters:
 
     def close(self) -> None:
         """The engine stops: nobody will hear of a run from it any more."""
+        self._is_closed = True
         for run_id in list(self._futures):
-            self._fail(run_id, AeternaError(f"the engine stopped; run {run_id!r} goes on when it is started again"))
+            self._fail(run_id, _stopped(run_id))
 
     # The journal's side.
 
@@ -74,3 +76,7 @@ class Waiters:
         for future in self._futures.get(run_id, ()):
             if not future.done():
                 future.set_exception(error)
+
+
+def _stopped(run_id: str) -> AeternaError:
+    return AeternaError(f"the engine stopped; run {run_id!r} goes on when it is started again")

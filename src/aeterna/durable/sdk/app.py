@@ -13,7 +13,8 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from aeterna.durable.core.retry import RetryPolicy
 from aeterna.durable.engine.durability import Durability, Level
-from aeterna.durable.engine.engine import Engine, EngineOptions
+from aeterna.durable.engine.engine import Engine
+from aeterna.durable.engine.options import EngineOptions
 from aeterna.durable.engine.program import Program
 from aeterna.durable.operations.control import ControlServer
 from aeterna.durable.sdk.context import Context
