@@ -64,3 +64,19 @@ def test_on_a_terminal_progress_is_shown(place):
 def test_a_sound_store_passes_the_check(cli, place):
     asyncio.run(leave_pending(place / "s.db", "p"))
     assert cli("db", "check", "--store", "s.db").out == "s.db: nothing is wrong\n"
+
+
+def test_a_backup_of_a_damaged_store_fails_and_leaves_no_copy(cli, place):
+    asyncio.run(leave_pending(place / "s.db", "p"))
+    good = (place / "s.db").read_bytes()
+    page = len(good) // 4_096 - 1
+    (place / "s.db").write_bytes(good[: page * 4_096] + b"\xa5" * 4_096)
+    answer = cli("db", "backup", "copy.db", "--store", "s.db")
+    assert (answer.code, "the backup of s.db is damaged" in answer.err) == (3, True)
+    assert not (place / "copy.db").exists()
+
+
+def test_what_is_no_store_is_not_called_damaged(cli, place):
+    (place / "notes.txt").write_text("hello")
+    answer = cli("db", "check", "--store", "notes.txt")
+    assert (answer.code, "is not an Aeterna store" in answer.err, "damaged" in answer.err) == (3, True, False)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import signal
+import warnings
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +45,59 @@ def test_a_directory_that_cannot_be_written_fails_with_advice(cli, place):
     assert answer.code == 1
     assert "fail  directory" in answer.out
     assert "This user must be able to write /proc/sys" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("notes.txt", "notes.txt is not an Aeterna store but a file of another kind"),
+        ("notes.txt/s.db", "notes.txt is a file, not a directory"),
+        (".", "is not an Aeterna store but a directory"),
+    ],
+)
+def test_what_cannot_be_a_store_fails_as_it_does_for_a_program(cli, place, given, message):
+    (place / "notes.txt").write_text("hello")
+    answer = cli("doctor", "--store", given)
+    assert (answer.code, message in answer.out, "damaged" in answer.out) == (1, True, False)
+
+
+def test_an_empty_file_is_no_store_yet(cli, place):
+    (place / "s.db").touch()
+    answer = cli("doctor", "--store", "s.db")
+    assert (answer.code, "none at s.db yet" in answer.out) == (0, True)
+
+
+def test_a_store_that_this_user_cannot_write_fails(place):
+    asyncio.run(leave_pending(place / "s.db", "p"))
+    (place / "s.db").chmod(0o444)
+    for directory in (place, *place.parents[:-2]):
+        directory.chmod(directory.stat().st_mode | 0o055)
+    in_child_as_nobody(lambda: store.writable(place / "s.db", "s.db").verdict is Verdict.FAIL)
+    (place / "s.db").chmod(0o644)
+    assert store.writable(place / "s.db", "s.db").verdict is Verdict.OK
+
+
+def in_child_as_nobody(holds):
+    """What is to hold for a user whom file modes bind: root may write everything."""
+
+    with warnings.catch_warnings():
+        # Newer Pythons warn of threads that the child lacks; it uses none of them.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            if os.getuid() == 0:
+                os.setuid(65_534)
+            status = int(not holds())
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_advice_about_speed_names_the_package_of_that_name():
+    """Not an extra of a package that no index has."""
+    assert "pip install 'aeterna" not in Path(machine.__file__).read_text()
 
 
 def test_a_damaged_store_fails(cli, place):

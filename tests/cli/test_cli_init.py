@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
+import aeterna
 from tests.cli.conftest import finish, give, start
 
 FILES = {"app.py", "test_app.py", "README.md", "requirements.txt", ".gitignore"}
@@ -35,6 +38,14 @@ def test_the_command_of_the_readme_runs(project):
     events = give("workflow", "history", "order-1", "--json", cwd=project).json["events"]
     assert [event["event"] for event in events].count("StepRetrying") == 2
     assert (project / ".aeterna" / "my-orders.db").exists()
+
+
+def test_its_requirements_name_aeterna_as_it_is_installed_here(project):
+    """An index may have another package of that name, or none."""
+    origin = metadata.distribution("aeterna").read_text("direct_url.json")
+    wanted = f"aeterna=={aeterna.__version__}" if origin is None else f"aeterna @ {json.loads(origin)['url']}"
+    assert (project / "requirements.txt").read_text().splitlines() == [wanted, "pytest"]
+    assert f"    {wanted}\n" in (project / "README.md").read_text()
 
 
 def test_its_own_test_passes(project):

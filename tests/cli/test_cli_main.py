@@ -185,3 +185,10 @@ def test_every_script_asks_the_program(cli):
 
 def test_the_program_answers_as_a_process(place):
     assert give("version").code == 0
+
+
+def test_the_package_is_a_program_too(place):
+    """``python -m aeterna``, under that name."""
+    done = subprocess.run([sys.executable, "-m", "aeterna", "status"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "usage: python -m aeterna status " in done.stderr

@@ -50,7 +50,107 @@ def test_the_same_id_is_the_same_run(cli, jobs):
     first = cli("run", f"{jobs}:total", 1, "--id", "once")
     again = cli("run", f"{jobs}:total", 99, "--id", "once")
     assert (again.code, again.json) == (0, first.json)
-    assert "exists already" in again.err
+    assert "run 'once' exists already and has ended" in again.err
+    assert "the arguments given now differ" in again.err
+    by_name = cli("run", f"{jobs}:total", "--kwarg", "a=1", "--kwarg", "b=1", "--id", "once")
+    assert "differ" not in by_name.err
+
+
+def test_an_unfinished_run_of_that_id_goes_on(place):
+    process = start("run", "jobs:waits", place / "out", "--id", "w")
+    assert process.stdout.readline() == "waiting\n"
+    process.kill()
+    finish(process)
+    process = start("run", "jobs:waits", place / "out", "--id", "w")
+    assert process.stderr.readline() == "run 'w' exists already and goes on\n"
+    process.send_signal(signal.SIGINT)
+    assert "differ" not in finish(process).err
+
+
+def test_options_may_stand_between_the_arguments(cli, jobs):
+    assert cli("run", "--id", "i", f"{jobs}:total", 1, "--json", 4).json["result"] == {"total": 5}
+    assert cli("run", f"{jobs}:total", "--id", "n", "--", "-1", "-2").json == {"total": -3}
+
+
+STUCK = """
+import asyncio
+import os
+
+from aeterna import App, Context
+
+app = App("changing")
+
+
+@app.step(name=os.environ["STEP"])
+async def one() -> None: ...
+
+
+@app.step
+async def stay() -> None:
+    print("one is recorded", flush=True)
+    await asyncio.Event().wait()
+
+
+@app.workflow(version=os.environ["VERSION"])
+async def work(ctx: Context) -> None:
+    await one()
+    await stay()
+"""
+
+
+@pytest.fixture
+def changed(place, monkeypatch):
+    """Leaves a run 's' of the code above in the middle, then changes the environment to that of other code."""
+    (place / "changing.py").write_text(STUCK)
+
+    def change(step, version):
+        monkeypatch.setenv("STEP", "a")
+        monkeypatch.setenv("VERSION", "1")
+        process = start("run", "changing:work", "--id", "s")
+        assert process.stdout.readline() == "one is recorded\n"
+        process.kill()
+        finish(process)
+        monkeypatch.setenv("STEP", step)
+        monkeypatch.setenv("VERSION", version)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("step", "version", "code", "said"),
+    [("b", "1", 1, "recorded : step 'a' #1"), ("a", "2", 4, "pinned to version '1'")],
+)
+def test_a_stuck_run_is_told_once_with_what_to_do(changed, step, version, code, said):
+    """Changed code, or code of another version: the error, a hint, and nothing twice."""
+    changed(step, version)
+    stuck = give("run", "changing:work", "--id", "s")
+    assert stuck.code == code
+    assert stuck.err.count(said) == 1
+    assert "what to do: put back code that fits its history" in stuck.err
+    status = give("status", "s")
+    assert "aeterna cancel s" in status.out
+    assert "run 's': " not in status.out
+    assert "aeterna cancel ID" in give("doctor").out
+
+
+def test_a_stuck_run_ends_by_its_cancellation_when_a_program_comes(changed):
+    """Though the code fits no better: nothing of it can clean up."""
+    changed("b", "1")
+    assert give("run", "changing:work", "--id", "s").code == 1
+    assert give("cancel", "s", "--json").json["done"] == "recorded"
+    ended = give("run", "changing:work", "--id", "s")
+    assert (ended.code, "was cancelled" in ended.err) == (1, True)
+
+
+def test_a_stuck_run_is_ended_at_once_by_the_program_that_has_the_store(changed):
+    changed("b", "1")
+    other = start("run", "changing:work", "--id", "other")
+    assert other.stdout.readline() == "one is recorded\n"
+    answer = give("cancel", "s")
+    assert answer.out == "ended run 's', which was stuck: nothing of it could clean up\n"
+    assert give("status", "s", "--json").json["state"] == "CANCELLED"
+    other.send_signal(signal.SIGINT)
+    finish(other)
 
 
 def test_a_failing_workflow_shows_type_message_and_traceback(place):
@@ -92,6 +192,7 @@ def test_memory_leaves_no_file(cli, jobs, place):
             "module jobs has no workflow 'totl'; it has total, echo, raw, fails, waits, many, raw-bytes",
         ),
         (("jobs:totl",), 4, "did you mean 'total'?"),
+        (("jobs:add",), 4, "module jobs has no workflow 'add'; 'add' is a step: call it in a workflow"),
         (("math:total",), 4, "it has no workflows: decorate an async function with @app.workflow"),
         (("broken:total",), 4, "module 'broken' cannot be imported: ZeroDivisionError: division by zero ("),
         (("needy:total",), 4, "module 'needy' cannot be imported: ModuleNotFoundError: No module named 'nowhere'"),
@@ -102,7 +203,10 @@ def test_memory_leaves_no_file(cli, jobs, place):
         (("jobs:total", "1", "--store", "memory:", "--persistence", "snapshot"), 2, "contradict each other"),
         (("jobs:total", "1", "--store", "postgres://x"), 2, "is no store: use sqlite:///PATH or memory:"),
         (("jobs:total", "1", "--persistence", "paper"), 2, "invalid choice: 'paper'"),
-        (("jobs:total", "1", "--store", "/proc/x.db"), 3, "cannot"),
+        (("jobs:total", "1", "--store", "/proc/x.db"), 3, "lets nobody make a file there"),
+        (("jobs:total", "1", "--store", "jobs.py"), 3, "jobs.py is not an Aeterna store but a file of another kind"),
+        (("jobs:total", "1", "--store", "jobs.py/s.db"), 3, "What should be its directory is a file"),
+        (("jobs:total", "1", "--store", "."), 3, "is not an Aeterna store but a directory"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_message(place, arguments, code, message):
@@ -120,9 +224,14 @@ def test_what_is_wrong_is_said_in_one_message(place, arguments, code, message):
     assert answer.out == ""
 
 
-def test_debug_shows_the_traceback(place):
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(place):
+    """And the message after it; how the command line came to the command is left out."""
     answer = give("run", "jobs:nothing", "--debug")
-    assert "Traceback" in answer.err
+    assert answer.code == 4
+    assert answer.err.startswith("Traceback")
+    assert "in load_workflow" in answer.err
+    assert "cli/main.py" not in answer.err
+    assert answer.err.splitlines()[-1].startswith("aeterna: module jobs has no workflow 'nothing'")
 
 
 def test_a_file_named_like_a_module_in_use_is_refused(cli, place):

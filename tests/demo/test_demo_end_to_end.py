@@ -18,7 +18,9 @@ from aeterna.cli.demo.history_tail import HistoryTail
 from aeterna.cli.demo.places import RUN_ID, prepared
 from aeterna.cli.demo.supervise import Options, Supervisor, WorkerFailedError
 from aeterna.cli.demo.views import QuietView
+from aeterna.cli.main import main
 from aeterna.kernel.clock import SystemClock
+from aeterna.kernel.errors import ConfigurationError
 
 COMMAND = """
 import argparse, sys
@@ -60,16 +62,54 @@ def test_the_demo_tells_its_story_in_lines_where_there_is_no_terminal(tmp_path, 
     told = capsys.readouterr().out
 
     assert code == 0, told
-    for part in ("SIGKILL", "goes on", "0 finished steps ran twice", QUESTION, "[1] topic 'try'", "killed once"):
+    for part in (
+        "SIGKILL",
+        "goes on",
+        "sleeping 1",
+        "0 finished steps ran twice",
+        QUESTION,
+        "[1] topic 'try'",
+        "killed once",
+    ):
         assert part in told
     assert str(tmp_path / "demo" / "timeline.svg") in told
 
 
-def test_a_directory_that_cannot_be_used_is_an_error_and_not_a_traceback(tmp_path, capsys):
-    (tmp_path / "precious").touch()
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--dir", "file"), "--dir {here}/file: cannot be used: File exists"),
+        (("--dir", "file/below"), "--dir {here}/file/below: cannot be used: Not a directory"),
+        (("--dir", "file", "--keep"), "--dir {here}/file: cannot be used: File exists"),
+        (("--dir", "/proc/demo"), "--dir /proc/demo: cannot be used: No such file or directory"),
+        (("--dir", "."), "--dir {here}: holds files that are not a demo's"),
+        (("--question", ""), "argument --question: it is empty"),
+        (("--seed", "x"), "argument --seed: 'x' is no whole number"),
+    ],
+)
+def test_what_cannot_be_used_is_said_and_nothing_is_done(tmp_path, monkeypatch, capsys, arguments, message):
+    """The caller's mistake: exit code 2, one message, no traceback."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
 
-    assert run(parse("--dir", str(tmp_path))) == 1
-    assert "holds files that are not a demo's" in capsys.readouterr().err
+    assert main(["demo", *arguments]) == 2
+    assert message.format(here=tmp_path) in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.timeout(60)
+def test_after_a_kill_of_the_parent_the_worker_that_holds_the_directory_is_named(tmp_path):
+    """The worker outlives its parent and keeps the lock; a second demo names that process and no other."""
+    command = [sys.executable, "-c", COMMAND, "--dir", str(tmp_path / "demo"), "--pace-ms", "300", "--kills", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline().split("(pid ")[1].split(")")[0])
+        parent.kill()
+    try:
+        with pytest.raises(ConfigurationError, match=rf"running there \(process {worker}\); wait"):
+            run(parse("--dir", str(tmp_path / "demo")))
+    finally:
+        os.kill(worker, signal.SIGKILL)
 
 
 @pytest.mark.timeout(60)

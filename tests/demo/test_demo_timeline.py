@@ -9,7 +9,7 @@ import pytest
 
 from aeterna.cli.demo.execution_log import Execution
 from aeterna.cli.demo.proof import Recorded
-from aeterna.cli.demo.timeline import COLOURS, CUT, LifeSpan, Story, assign_rows, colour_of, render
+from aeterna.cli.demo.timeline import COLOURS, CUT, KILL, LifeSpan, Story, assign_rows, colour_of, render
 
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
@@ -82,3 +82,29 @@ def test_the_axis_stays_readable_for_any_length(seconds):
 
     ET.fromstring(svg)
     assert svg.count("<line") <= 120
+
+
+def test_labels_of_many_kills_do_not_overlap_and_the_legend_stays_inside():
+    """Ten kills within one second of ten: their labels lie in rows, and eleven processes need two rows of legend."""
+    ends = [START + 8 * SECOND + number * SECOND // 10 for number in range(10)] + [START + 10 * SECOND]
+    starts = [START, *ends[:-1]]
+    lives = [
+        LifeSpan(number, 4_000_000 + number, begun, ended, "SIGKILL" if number <= 10 else "", 1, 1)
+        for number, (begun, ended) in enumerate(zip(starts, ends, strict=True), start=1)
+    ]
+    root = ET.fromstring(render(story(lives=lives, executions=[], recorded=[], sleeps=[])))
+    boxes = [[float(box.get(key)) for key in ("x", "y", "width", "height")] for box in root.iter() if is_label(box)]
+    assert len(boxes) == 10
+    for number, (x, y, width, height) in enumerate(boxes):
+        for x2, y2, _, _ in boxes[number + 1 :]:
+            assert abs(x - x2) >= width or abs(y - y2) >= height
+    rights = [float(text.get("x")) + 6 * len(text.text) for text in root.iter() if is_text(text, "process")]
+    assert max(rights) < 1200
+
+
+def is_label(element):
+    return element.tag.endswith("rect") and element.get("fill") == KILL
+
+
+def is_text(element, beginning):
+    return element.tag.endswith("text") and (element.text or "").startswith(beginning)

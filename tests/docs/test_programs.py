@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,39 @@ def test_the_first_program_goes_on_after_a_kill_as_the_readme_says(tmp_path: Pat
         shown += f"$ {command}\n{run_in_shell(command, tmp_path)}"
     assert shown == console.text
     assert run_in_shell(commands[-1], tmp_path) == shown.splitlines(keepends=True)[-1]
+
+
+QUICKSTART = read_page("docs/quickstart.md")
+INSTALLING = ("python3 -m venv", ". .venv/bin/activate", "pip install .")
+
+
+def test_the_quickstart_works_when_it_is_copied_in_order(tmp_path: Path, monkeypatch) -> None:
+    """Every file is saved (or added to) where the page says so and every command is given, in one shell's directory;
+    only the installation is taken as done."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("AETERNA_STORE", raising=False)
+    (tmp_path / "checkout").mkdir()
+    place = tmp_path / "aeterna-quickstart"
+    page = QUICKSTART.text.splitlines()
+    for block in QUICKSTART.blocks:
+        before = " ".join(page[: block.line - 1]).rsplit("```", 1)[-1]
+        named = re.findall(r"`(\w+\.py)`", before)
+        if block.language == "python" and named:
+            with (place / named[-1]).open("a", encoding="utf-8") as file:
+                file.write(block.text)
+        for line in block.text.splitlines() if block.language == "sh" else ():
+            if not line.startswith(INSTALLING):
+                folder = place if place.exists() else tmp_path / "checkout"
+                done = subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+    assert {path.name for path in place.iterdir()} >= {"report.py", "greetings.py", ".aeterna"}
+
+
+def test_the_readme_says_what_workflow_code_cannot_hide_from_the_loop() -> None:
+    """Clocks and randomness are not refused, and the README does not say so."""
+    text = " ".join(README.text.split())
+    assert "refuses clocks" not in text
+    assert "`ctx.now()` and `ctx.random()`" in text
 
 
 def run_in_shell(command: str, folder: Path) -> str:

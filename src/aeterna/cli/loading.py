@@ -12,6 +12,7 @@ from typing import Any
 
 from aeterna.cli.suggestions import did_you_mean
 from aeterna.durable.sdk.app import App
+from aeterna.durable.sdk.step import Step
 from aeterna.durable.sdk.workflow import Workflow
 from aeterna.kernel.errors import AeternaError, UnknownWorkflowError, UsageError
 
@@ -33,7 +34,9 @@ def load_workflow(given: str) -> Workflow[..., Any]:
     try:
         return workflows[name]
     except KeyError:
-        if not workflows:
+        if isinstance(vars(module).get(name), Step):
+            reason = f"{name!r} is a step: call it in a workflow, and run that one"
+        elif not workflows:
             reason = "it has no workflows: decorate an async function with @app.workflow"
         else:
             reason = f"it has {', '.join(workflows)}{did_you_mean(name, workflows)}"

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from aeterna.cli import exit_codes, help_text, registry
+from aeterna.cli.complaints import CommandLineError, complain
 from aeterna.kernel.errors import AeternaError
 
 _HELP = frozenset({"-h", "--help"})
@@ -19,10 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _main(arguments)
         sys.stdout.flush()
     except AeternaError as error:
-        if "--debug" in arguments:
-            raise
-        print(f"aeterna: {error}", file=sys.stderr)
-        return exit_codes.code_of(error)
+        return complain(error, as_json="--json" in arguments, with_traceback="--debug" in arguments)
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
     except BrokenPipeError:
@@ -44,7 +42,7 @@ def _main(arguments: list[str]) -> int:
             continue
         command = registry.find([*path, word])
         if command is None:
-            return _refuse(path, word)
+            raise _unknown(path, word)
         path.append(word)
         if not command.commands:
             before = [flag for flag in flags if flag in _HELP]
@@ -53,7 +51,7 @@ def _main(arguments: list[str]) -> int:
         return _carry_out(["version"], registry.VERSION, [])
     unknown = flags - _HELP - {"--debug"}
     if unknown:
-        return _refuse(path, min(unknown))
+        raise _unknown(path, min(unknown))
     print(help_text.group_help(path), end="")
     return exit_codes.OK
 
@@ -62,19 +60,19 @@ def _carry_out(path: list[str], command: registry.Command, rest: list[str]) -> i
     from aeterna.cli.parser import parser_of
 
     try:
-        args = parser_of(path, command).parse_args(rest)
+        args = parser_of(path, command).parse(rest)
     except SystemExit as end:
-        # argparse has printed the help or what is wrong.
+        # argparse has printed the help.
         return end.code if isinstance(end.code, int) else exit_codes.OK
     return command.load().run(args)
 
 
-def _refuse(path: list[str], wrong: str) -> int:
+def _unknown(path: list[str], wrong: str) -> CommandLineError:
     from aeterna.cli.suggestions import did_you_mean
 
     known = [command.name for command in registry.commands_below(path)]
     place = " ".join([help_text.program_name(), *path])
     kind = "option" if wrong.startswith("-") else "command"
     hint = did_you_mean(wrong, known) if kind == "command" else ""
-    print(f"{place}: no {kind} {wrong!r}{hint}\ncommands: {', '.join(known)}\nmore: {place} --help", file=sys.stderr)
-    return exit_codes.USAGE
+    help_ = f"commands: {', '.join(known)}\nmore: {place} --help"
+    return CommandLineError(f"no {kind} {wrong!r}{hint}", help_, place)

@@ -7,6 +7,14 @@ import argparse
 STORE_VARIABLE = "AETERNA_STORE"
 
 
+def whole_number(text: str) -> int:
+    """The number; for ``type=``."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """``--json``."""
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")

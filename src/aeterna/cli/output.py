@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from aeterna.kernel.clock import SystemClock
 
 US_PER_S = 1_000_000
+_GAP = 2
+_CUT_LEAST = 8
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -24,11 +27,51 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, left-aligned, two spaces apart."""
-    widths = [max(len(cell) for cell in column) for column in zip(heads, *rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (heads, *rows))
+Cut = Callable[[str, int], str]
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], cuts: Mapping[str, Cut] | None = None) -> str:
+    """Columns as wide as their widest cell, left-aligned, two spaces apart.
+
+    ``cuts`` says which columns may be cut, and how, where a terminal is too narrow; elsewhere nothing is cut."""
+    columns = [list(column) for column in zip(heads, *rows, strict=True)]
+    widths = [max(map(len, column)) for column in columns]
+    cut = {heads.index(head): how for head, how in (cuts or {}).items()}
+    for number, width in _fitted(widths, list(cut), terminal_columns()).items():
+        columns[number] = [cut[number](cell, width) for cell in columns[number]]
+        widths[number] = width
+    cut_rows = zip(*columns, strict=True)
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cut_rows)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _fitted(widths: Sequence[int], shrinking: Sequence[int], room: int | None) -> dict[int, int]:
+    """The widths of the columns that shrink, the widest first, until the row has room."""
+    found = {number: widths[number] for number in shrinking}
+    surplus = 0 if room is None else sum(widths) + _GAP * (len(widths) - 1) - room
+    while surplus > 0 and found:
+        widest = max(found, key=lambda number: found[number])
+        if found[widest] <= _CUT_LEAST:
+            break
+        found[widest] -= 1
+        surplus -= 1
+    return {number: width for number, width in found.items() if width < widths[number]}
+
+
+def terminal_columns() -> int | None:
+    """How wide the terminal is that the output goes to; None if it goes elsewhere."""
+    if not sys.stdout.isatty():
+        return None
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdigit() else os.get_terminal_size(sys.stdout.fileno()).columns
+
+
+def cut_middle(text: str, length_max: int) -> str:
+    """The text without its middle where it is too long: of ids the end tells most, and the beginning something."""
+    if len(text) <= length_max:
+        return text
+    end = (length_max - 3) // 2
+    return f"{text[: length_max - 3 - end]}...{text[len(text) - end :]}"
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> str:
@@ -61,16 +104,26 @@ def duration(span_us: int) -> str:
     """A duration with the precision that matters at its size: ``850 us``, ``12.3 ms``, ``4.21 s``, ``3 min 20 s``."""
     if span_us < 1_000:
         return f"{span_us} us"
-    if span_us < US_PER_S:
-        return f"{span_us / 1_000:.1f} ms"
-    if span_us < 60 * US_PER_S:
-        return f"{span_us / US_PER_S:.2f} s"
+    if span_us < US_PER_S - 50:
+        return f"{_decimal(span_us / 1_000, 1)} ms"
+    if span_us < 60 * US_PER_S - 5_000:
+        return f"{_decimal(span_us / US_PER_S, 2)} s"
     seconds = round(span_us / US_PER_S)
     if seconds < 3_600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    if seconds < 86_400:
-        return f"{seconds // 3_600} h {seconds % 3_600 // 60} min"
-    return f"{seconds // 86_400} d {seconds % 86_400 // 3_600} h"
+        return _parts((seconds // 60, "min"), (seconds % 60, "s"))
+    minutes = round(seconds / 60)
+    if minutes < 1_440:
+        return _parts((minutes // 60, "h"), (minutes % 60, "min"))
+    hours = round(seconds / 3_600)
+    return _parts((hours // 24, "d"), (hours % 24, "h"))
+
+
+def _decimal(number: float, digits: int) -> str:
+    return f"{number:.{digits}f}".rstrip("0").rstrip(".")
+
+
+def _parts(*parts: tuple[int, str]) -> str:
+    return " ".join(f"{count} {unit}" for count, unit in parts if count)
 
 
 def shorten(text: str, length_max: int) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from aeterna.cli.exit_codes import USAGE
-from aeterna.cli.help_text import program_name
+from aeterna.cli.complaints import CommandLineError
+from aeterna.cli.help_text import program_name, width, wrapped
 from aeterna.cli.registry import Command
 
 _HELP_COLUMN_MAX = 28
-_WIDTH = 100
-_WIDTH_MAX = 120
+_NO_OPTION = "\0"
+"""Stands before a word that follows ``--``; no word of a command line can have it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,8 +29,20 @@ class Parser(argparse.ArgumentParser):
         return action
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where the help is; exit code 2."""
-        self.exit(USAGE, f"aeterna: {message}\n{self.format_usage().rstrip()}\nmore: {self.prog} --help\n")
+        """Raise what is wrong and where the help is."""
+        raise CommandLineError(message, f"{self.format_usage().rstrip()}\nmore: {self.prog} --help")
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """The arguments, understood; options may stand between positional ones. Raises `CommandLineError`."""
+        words = list(arguments)
+        if "--" in words:
+            # What follows is no option, whatever it looks like. argparse loses count of it between options.
+            start = words.index("--")
+            words[start:] = [f"{_NO_OPTION}{word}" for word in words[start + 1 :]]
+        return self.parse_intermixed_args(words)
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        return super()._get_value(action, arg_string.removeprefix(_NO_OPTION))
 
 
 def parser_of(path: Sequence[str], command: Command) -> Parser:
@@ -45,15 +56,13 @@ def parser_of(path: Sequence[str], command: Command) -> Parser:
     return parser
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Fills prose to the width there is, and leaves examples alone."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return wrapped(text, width)
+
+
 def _formatter(prog: str) -> argparse.HelpFormatter:
     # Given a width, argparse does not import shutil to find one, which takes 3 of 50 milliseconds.
-    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=_HELP_COLUMN_MAX, width=_width())
-
-
-def _width() -> int:
-    given = os.environ.get("COLUMNS", "")
-    try:
-        columns = int(given) if given.isdigit() else os.get_terminal_size().columns
-    except OSError:
-        columns = _WIDTH
-    return max(min(columns, _WIDTH_MAX) - 2, 40)
+    return _Formatter(prog, max_help_position=_HELP_COLUMN_MAX, width=width())

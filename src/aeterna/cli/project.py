@@ -72,6 +72,12 @@ twice and is tried again, and between two of them the workflow sleeps.
     pip install -r requirements.txt
     aeterna run app:fulfil A-1 2 --id order-1
 
+`requirements.txt` names Aeterna as it was installed where this project was made:
+
+    {requirement}
+
+If that is a path, change it before you install the project on another machine.
+
 Now see that it survives: run it with `--id order-2`, press Ctrl-C (or `kill -9` it) while it sleeps, and give the same
 command again. It goes on where it was; no finished step runs twice.
 
@@ -84,7 +90,7 @@ The runs are kept in `.aeterna/{name}.db`, one SQLite file; `aeterna db backup F
 """
 
 REQUIREMENTS = """\
-aeterna
+{requirement}
 pytest
 """
 
@@ -104,6 +110,6 @@ _TEMPLATES = {
 }
 
 
-def render(name: str) -> dict[str, str]:
-    """The project's files by name; ``name`` is the app's."""
-    return {path: template.format(name=name) for path, template in _TEMPLATES.items()}
+def render(name: str, requirement: str) -> dict[str, str]:
+    """The project's files by name; ``name`` is the app's, ``requirement`` how pip finds Aeterna."""
+    return {path: template.format(name=name, requirement=requirement) for path, template in _TEMPLATES.items()}

@@ -15,6 +15,18 @@ FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 STATES = ("PENDING", "RUNNING", *FINAL)
 
 
+STUCK_HINT = (
+    "put back code that fits its history, or register the version it was started with (version=...), "
+    "or end it with `aeterna cancel {id}`"
+)
+"""What can be done about a run that is stuck."""
+
+
+def note_text(line: RunLine) -> str:
+    """The run's note on one line, without the id that stands beside it."""
+    return " ".join(line.note.removeprefix(f"run {line.id!r}: ").split())
+
+
 def find_run(glance: Glance, run_id: str, app: str | None) -> RunLine:
     """The run; raises `RunNotFoundError` with the nearest ids, or `UsageError` if several apps have one of that id."""
     lines = glance.runs_of_id(run_id, app)

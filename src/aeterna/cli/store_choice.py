@@ -39,11 +39,19 @@ def choose_store(given: str | None) -> Path:
 def require_store(given: str | None) -> Path:
     """As `choose_store`, and the file exists."""
     path = choose_store(given)
-    if not path.exists():
+    if not exists(path):
         raise StoreError(
             f"there is no store at {path}: check the path. A store comes to be when an App that names it is first used"
         )
     return path
+
+
+def exists(path: Path) -> bool:
+    """Something is at ``path``; raises `StoreError` where that cannot be found out."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StoreError(f"cannot look for a store at {path}: {error.strerror}. Give another path") from error
 
 
 def url_of(given: str) -> str:

@@ -18,6 +18,9 @@ DESCRIPTION = """\
 Ask a run to cancel. Its workflow sees asyncio.CancelledError where it waits, its `finally` blocks run, and it ends
 CANCELLED. While the program runs it is told at once; otherwise the request is recorded and takes effect when the
 program runs again. A run that has not begun is cancelled at once.
+
+A run that is stuck, because the code at hand does not fit its history, ends without clean-up: at once where the
+program runs, otherwise when it starts next and its code still does not fit.
 """
 
 EPILOG = """\
@@ -31,6 +34,7 @@ _MESSAGES = {
     "told": f"asked run {{id!r}} to cancel; {_TOLD}",
     "asked before": "run {id!r} had been asked to cancel before",
     "recorded": "recorded that run {id!r} is to be cancelled; it takes effect when its program runs again",
+    "ended": "ended run {id!r}, which was stuck: nothing of it could clean up",
     "cancelled": "cancelled run {id!r}, which had not begun",
 }
 
@@ -63,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
 def _cancel(path: Path, line: RunLine, reason: str) -> str:
     answer = ask_owner(path, {"op": "cancel", "id": line.id, "reason": reason})
     if answer is not None:
+        if line.detail == "stuck" and _has_ended(path, line):
+            return "ended"
         return "told" if answer["requested"] else "asked before"
     # Nobody has the store open, so this process may write to it. Imported here, because it takes a while.
     import asyncio
@@ -80,3 +86,8 @@ def _cancel(path: Path, line: RunLine, reason: str) -> str:
             return "cancelled"
         case _:
             return "recorded"
+
+
+def _has_ended(path: Path, line: RunLine) -> bool:
+    with Glance(path) as glance:
+        return all(found.state in FINAL for found in glance.runs_of_id(line.id, line.namespace))

@@ -18,9 +18,9 @@ from aeterna.durable.stores.sqlite.side_thread import SideThread
 from aeterna.kernel.clock import SystemClock
 
 DESCRIPTION = """\
-Copy the store, as it is at this moment, to a new file, and sync it. Programs that use the store go on meanwhile; a copy
-made with `cp` could be torn. To restore: stop the program, and put the copy in the store's place without the old
--wal and -shm files.
+Copy the store, as it is at this moment, to a new file, sync it, and look whether the copy is sound: a damaged one is
+not kept, and the exit code is 3. Programs that use the store go on meanwhile; a copy made with `cp` could be torn. To
+restore: stop the program, and put the copy in the store's place without the old -wal and -shm files.
 """
 
 EPILOG = """\

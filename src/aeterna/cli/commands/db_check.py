@@ -13,7 +13,8 @@ from aeterna.durable.stores.sqlite.checking import check_database
 
 DESCRIPTION = """\
 Read the whole store and report damage: SQLite's own check of every page, and that every history reads from its first
-event to its last. Programs that use the store go on meanwhile. Exit code 1 if anything is wrong.
+event to its last. Programs that use the store go on meanwhile. Exit code 1 if anything is wrong, 3 if there is no
+store to read.
 """
 
 EPILOG = """\

@@ -10,7 +10,7 @@ from aeterna.cli import output
 from aeterna.cli.diagnosis import Finding, Verdict, machine, place, store
 from aeterna.cli.exit_codes import FAILED, OK
 from aeterna.cli.options import add_json_option, add_store_option
-from aeterna.cli.store_choice import DIRECTORY, choose_store
+from aeterna.cli.store_choice import DIRECTORY, choose_store, exists
 from aeterna.kernel.errors import AeternaError, StoreError
 
 DESCRIPTION = """\
@@ -58,12 +58,17 @@ def _examine(given: str | None, *, is_quick: bool) -> Iterator[Finding]:
     yield from place.findings(directory)
     if path is None:
         return
-    if path.exists():
+    if exists(path) and not _is_empty(path):
         yield from store.findings(path, is_quick=is_quick)
     else:
         yield Finding(
             Verdict.OK, "store", f"none at {path} yet", "It comes to be when an App that names it is first used."
         )
+
+
+def _is_empty(path: Path) -> bool:
+    """An empty file, which becomes a store as well as none does."""
+    return path.is_file() and not path.stat().st_size
 
 
 def _choose(given: str | None) -> tuple[Path | None, Finding | None]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shlex
+from importlib import metadata
 from pathlib import Path
 
+from aeterna import __version__
 from aeterna.cli import output, project
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.options import add_json_option
@@ -42,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             "a letter or digit first"
         )
     directory = args.output or Path(args.name)
-    files = project.render(args.name)
+    files = project.render(args.name, installed_as())
     _refuse_to_overwrite(directory, list(files))
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -57,6 +60,23 @@ def run(args: argparse.Namespace) -> int:
     print(f"created {directory}: {', '.join(files)}")
     print(f"try it:\n  cd {shlex.quote(str(directory))}\n  aeterna run app:fulfil A-1 2\n  aeterna workflow list")
     return OK
+
+
+def installed_as() -> str:
+    """What to write into a requirements file to get the Aeterna that is installed here (PEP 610 says from where)."""
+    try:
+        text = metadata.distribution("aeterna").read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        text = None
+    if text is None:
+        return f"aeterna=={__version__}"
+    origin = json.loads(text)
+    url = origin["url"]
+    if "vcs_info" in origin:
+        url = f"{origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}"
+    if "subdirectory" in origin:
+        url = f"{url}#subdirectory={origin['subdirectory']}"
+    return f"aeterna @ {url}"
 
 
 def _refuse_to_overwrite(directory: Path, names: list[str]) -> None:

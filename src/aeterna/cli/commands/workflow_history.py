@@ -70,7 +70,8 @@ def _print_table(events: list[AnyEvent], *, is_full: bool) -> None:
         text = _value(event) if is_full else output.shorten(_value(event), _VALUE_WIDTH)
         time = (output.iso(event.at_us) or "").removesuffix("Z")[:-3] + "Z"
         rows.append((str(number), time, offset, type(event).__name__, key_text(event), text))
-    lines = output.table(_HEADS, rows).splitlines()
+    cuts = {} if is_full else {"KEY": output.cut_middle, "VALUE": output.shorten}
+    lines = output.table(_HEADS, rows, cuts).splitlines()
     if not is_full:
         print("\n".join(lines))
         return

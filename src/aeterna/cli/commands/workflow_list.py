@@ -6,7 +6,8 @@ import argparse
 
 from aeterna.cli import output
 from aeterna.cli.exit_codes import OK
-from aeterna.cli.options import add_app_option, add_json_option, add_store_option
+from aeterna.cli.options import add_app_option, add_json_option, add_store_option, whole_number
+from aeterna.cli.output import cut_middle
 from aeterna.cli.runs import STATES, as_record, span_us
 from aeterna.cli.store_choice import require_store
 from aeterna.durable.stores.sqlite.glance import Glance, LineQuery, RunLine
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"only runs in this state, may be given several times: {', '.join(STATES)}",
     )
     parser.add_argument("--limit", type=_limit, default=100, metavar="N", help="at most N runs (default: %(default)s)")
-    parser.add_argument("--before", type=int, metavar="CURSOR", help="go on where an earlier page ended")
+    parser.add_argument("--before", type=whole_number, metavar="CURSOR", help="go on where an earlier page ended")
     add_app_option(parser)
     add_store_option(parser)
     add_json_option(parser)
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         output.print_json({"runs": [as_record(line, now) for line in lines], "next": following})
         return OK
     if lines:
-        print(output.table(_HEADS, [_row(line, now) for line in lines]))
+        print(output.table(_HEADS, [_row(line, now) for line in lines], {"ID": cut_middle, "WORKFLOW": cut_middle}))
     else:
         output.note("no runs match" if any(query._replace(limit=0)) else "no runs yet")
     if following is not None:
@@ -60,14 +61,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _row(line: RunLine, now: int) -> tuple[str, ...]:
-    # An id is never shortened: it is there to be copied.
     created = output.moment(line.created_us, now)
     span = output.duration(span_us(line, now))
     return line.id, line.workflow, line.state, line.detail, created, span, str(line.length)
 
 
 def _limit(text: str) -> int:
-    limit = int(text)
+    limit = whole_number(text)
     if limit < 1:
         raise argparse.ArgumentTypeError(f"{limit}: give 1 or more")
     return limit

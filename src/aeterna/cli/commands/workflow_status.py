@@ -9,7 +9,7 @@ from aeterna.cli import output
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.options import add_app_option, add_json_option, add_store_option
 from aeterna.cli.quick_msgspec import load_msgspec_quickly
-from aeterna.cli.runs import FINAL, as_record, find_run, span_us
+from aeterna.cli.runs import FINAL, STUCK_HINT, as_record, find_run, note_text, span_us
 from aeterna.cli.store_choice import require_store
 from aeterna.durable.stores.sqlite.glance import Glance, RunLine
 
@@ -66,7 +66,8 @@ def _pairs(line: RunLine, outcome: dict[str, Any], now: int) -> list[tuple[str, 
         ("run", line.id),
         ("workflow", f"{line.workflow} (version {line.version}, app {line.namespace})"),
         ("state", state),
-        ("note", line.note),
+        ("note", note_text(line)),
+        ("what to do", STUCK_HINT.format(id=line.id) if line.detail == "stuck" else ""),
         ("created", output.moment(line.created_us, now)),
         ("finished", "" if line.finished_us is None else output.moment(line.finished_us, now)),
         ("wakes", "" if line.wake_us is None else output.moment(line.wake_us, now)),

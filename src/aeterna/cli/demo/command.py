@@ -19,8 +19,8 @@ from aeterna.cli.demo.report import Report, as_record, as_text, read_answer, tel
 from aeterna.cli.demo.supervise import KILLS_MAX, Options, Supervisor
 from aeterna.cli.demo.timeline import render
 from aeterna.cli.demo.views import LineView, LiveView, QuietView, View
+from aeterna.cli.options import whole_number
 from aeterna.kernel.clock import SystemClock
-from aeterna.kernel.errors import AeternaError
 
 QUESTION = "What does a return statement do in a finally clause?"
 DIRECTORY = Path(".aeterna/demo")
@@ -42,12 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "--question", default=QUESTION, help="what to ask the language reference (default: %(default)s)"
+        "--question", type=_question, default=QUESTION, help="what to ask the language reference (default: %(default)s)"
     )
     parser.add_argument(
         "--kills", type=_kills, default=2, metavar="N", help=f"how many kills, 0 to {KILLS_MAX} (default: 2)"
     )
-    parser.add_argument("--seed", type=int, help="repeat the moments of an earlier demo (default: a new one, printed)")
+    parser.add_argument(
+        "--seed", type=whole_number, help="repeat the moments of an earlier demo (default: a new one, printed)"
+    )
     parser.add_argument(
         "--pace-ms",
         type=_pace,
@@ -63,7 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo; 0 if the proof holds, 1 if it is broken or the demo failed, 130 after Ctrl-C."""
+    """Run the demo; 0 if the proof holds, 1 if it is broken, 130 after Ctrl-C. Raises `ConfigurationError` for a
+    directory that cannot be used, `WorkerFailedError` if the demo failed."""
     seed = SystemClock().now_us() % 1_000_000 if args.seed is None else args.seed
     options = Options(question=args.question, seed=seed, kills=args.kills, pace_ms=args.pace_ms)
     directory = args.dir.resolve()
@@ -73,9 +76,6 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("\ndemo stopped; the worker process has been ended", file=sys.stderr)
         return 130
-    except AeternaError as error:
-        print(f"demo failed: {error}", file=sys.stderr)
-        return 1
     print(json.dumps(as_record(report), indent=2, ensure_ascii=False) if args.json else as_text(report))
     return 0 if report.proof.holds else 1
 
@@ -107,15 +107,21 @@ def _view(*, as_json: bool) -> View:
     return LineView(sys.stdout)
 
 
+def _question(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty: ask something, in words")
+    return text
+
+
 def _kills(text: str) -> int:
-    kills = int(text)
+    kills = whole_number(text)
     if not 0 <= kills <= KILLS_MAX:
         raise argparse.ArgumentTypeError(f"{kills} kills: choose 0 to {KILLS_MAX}")
     return kills
 
 
 def _pace(text: str) -> int:
-    pace_ms = int(text)
+    pace_ms = whole_number(text)
     if not 0 <= pace_ms <= 10_000:
         raise argparse.ArgumentTypeError(f"{pace_ms} ms: choose 0 to 10000")
     return pace_ms

@@ -58,7 +58,7 @@ class Places:
 def beside_earlier(directory: Path) -> Path:
     """``directory`` if it is free, else the first free one of ``directory-2``, ``directory-3``, ..."""
     candidate, number = directory, 2
-    while candidate.exists() and any(candidate.iterdir()):
+    while candidate.is_dir() and any(candidate.iterdir()):
         candidate, number = directory.with_name(f"{directory.name}-{number}"), number + 1
     return candidate
 
@@ -70,21 +70,47 @@ def prepared(directory: Path) -> Iterator[tuple[Places, int]]:
     Gives the places and a descriptor that locks the directory while it, or a copy of it in a worker, is open. Raises
     `ConfigurationError` for a directory that holds something else, or in which a demo is running.
     """
-    _require_usable(directory)
-    lock = os.open(directory / ".demo.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _require_usable(directory)
+        lock = os.open(directory / ".demo.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ConfigurationError(f"--dir {directory}: cannot be used: {error.strerror}; name another one") from error
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigurationError(
-                f"--dir {directory}: a demo is running there; wait for it or name another one"
+                f"--dir {directory}: a demo is running there{_holders(lock)}; wait for it, end it, or name another one"
             ) from None
+        note_holders(lock, os.getpid())
         for own in (path for pattern in _OWN for path in directory.glob(pattern) if path.name != ".demo.lock"):
             own.unlink()
         (directory / _MARKER).touch()
         yield Places(directory), lock
     finally:
         os.close(lock)
+
+
+def note_holders(lock: int, *pids: int) -> None:
+    """Write down who holds the directory: the demo itself, and its worker, which outlives it if it is killed."""
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, " ".join(map(str, pids)).encode("ascii"), 0)
+
+
+def _holders(lock: int) -> str:
+    """Those of the holders that still live, in words."""
+    alive = [pid for pid in os.pread(lock, 100, 0).decode("ascii", "replace").split() if _is_alive(pid)]
+    return f" (process {' and '.join(alive)})" if alive else ""
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _require_usable(directory: Path) -> None:

@@ -24,10 +24,10 @@ from aeterna.cli.demo import corpus
 from aeterna.cli.demo.answer import EXCERPTS_MAX
 from aeterna.cli.demo.execution_log import ExecutionLog
 from aeterna.cli.demo.history_tail import HistoryTail
-from aeterna.cli.demo.places import Places
+from aeterna.cli.demo.places import Places, note_holders
 from aeterna.cli.demo.proof import lives_in, recorded_steps
 from aeterna.cli.demo.views import KindStatus, LifeStatus, Status, View
-from aeterna.durable.core.events import AnyEvent
+from aeterna.durable.core.events import AnyEvent, TimerFired, TimerStarted
 from aeterna.kernel.clock import Clock
 from aeterna.kernel.errors import AeternaError
 
@@ -149,6 +149,7 @@ class Supervisor:
                 pass_fds=(lock,),
                 start_new_session=True,
             )
+        note_holders(lock, os.getpid(), worker.pid)
         self.lives.append(LifeProcess(len(self.lives) + 1, worker.pid, started_us))
         try:
             yield worker
@@ -204,6 +205,7 @@ class Supervisor:
             planned=len(steps) if is_done else max(sum(self._planned.values()), len(steps)),
             latest=steps[-1].label if steps else "",
             lives=[self._life_status(life, [step.life for step in steps], lives_in(history)) for life in self.lives],
+            sleeping_s=sleeping_s(history),
             kinds=self._kinds(Counter((step.label.split()[0], step.life) for step in steps)),
         )
 
@@ -218,6 +220,16 @@ class Supervisor:
         replayed = sum(step_life < life.number for step_life in step_lives) if taken_by >= life.number else 0
         executed = step_lives.count(life.number)
         return LifeStatus(life.number, life.pid, replayed, executed, life.ending)
+
+
+def sleeping_s(history: Sequence[AnyEvent]) -> float | None:
+    """How long the durable timer is that the run waits for; None if it waits for none."""
+    for event in reversed(history):
+        if isinstance(event, TimerFired):
+            return None
+        if isinstance(event, TimerStarted):
+            return (event.due_us - event.at_us) / 1e6
+    return None
 
 
 async def _has_ended(worker: Process, patience_s: float) -> bool:

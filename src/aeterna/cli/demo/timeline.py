@@ -18,6 +18,8 @@ WIDTH = 1200
 LEFT, RIGHT, TOP = 64, 40, 148
 ROW_HEIGHT, BAR_HEIGHT = 26, 18
 CURVE_HEIGHT = 130
+LABEL_WIDTH, LABEL_HEIGHT, LEGEND_HEIGHT = 60, 20, 20
+LETTER_WIDTH = 6.8
 COLOURS = ("#2f6fb7", "#d98a1f", "#2e8b57", "#7d5bb0", "#b0527d", "#4f9ea8", "#8a7a3a")
 KILL, INK, FAINT, GRID, CUT, CURVE = "#d0202e", "#1f2733", "#667085", "#e4e7ec", "#f6c9cc", "#43536b"
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
@@ -70,26 +72,34 @@ def render(story: Story) -> str:
     scale = _Scale(story.lives[0].started_us, max(life.ended_us for life in story.lives))
     rows = assign_rows(story.executions, {life.number: life.ended_us for life in story.lives})
     bottom = TOP + ROW_HEIGHT * (max(rows, default=0) + 1)
-    curve_top = bottom + 64
-    height = curve_top + CURVE_HEIGHT + 46
+    labels = label_rows([scale.x(life.ended_us) for life in story.lives if life.killed_by])
+    curve_top = bottom + 64 + LABEL_HEIGHT * (1 + max(labels, default=0))
+    legend, shift = _legend(story)
+    height = curve_top + CURVE_HEIGHT + 46 + shift
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="{FONT}" role="img">',
-        f"<title>{escape(story.title)}</title>",
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
-        _text(LEFT, 34, story.title, size=20, weight=600),
-        _text(LEFT, 58, story.subtitle, size=13, fill=FAINT),
-        *_legend(story),
+        *_head(story, height),
+        *legend,
+        f'<g transform="translate(0 {shift})">',
         *_axis(scale, TOP - 6, curve_top + CURVE_HEIGHT),
         *_start_spans(story, scale, bottom),
         *_bars(story, scale, rows),
         *_sleeps(story, scale, bottom),
         *_curve(story, scale, curve_top),
         *_life_labels(story, scale),
-        *_kills(story, scale, bottom, curve_top + CURVE_HEIGHT),
+        *_kills(story, scale, labels, bottom, curve_top + CURVE_HEIGHT),
         _text(LEFT, bottom + 18, "each bar is one execution of a step", size=12, fill=FAINT),
+        "</g>",
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _head(story: Story, height: int) -> Iterator[str]:
+    yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="{FONT}" role="img">'
+    yield f"<title>{escape(story.title)}</title>"
+    yield f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>'
+    yield _text(LEFT, 34, story.title, size=20, weight=600)
+    yield _text(LEFT, 58, story.subtitle, size=13, fill=FAINT)
 
 
 def assign_rows(executions: Sequence[Execution], life_ends_us: dict[int, int]) -> list[int]:
@@ -102,6 +112,17 @@ def assign_rows(executions: Sequence[Execution], life_ends_us: dict[int, int]) -
         while free_at.get((execution.life, row), 0) > execution.start_us:
             row += 1
         free_at[execution.life, row] = _end_of(execution, life_ends_us)
+        rows.append(row)
+    return rows
+
+
+def label_rows(centres: Sequence[float]) -> list[int]:
+    """A row for the label of each kill, from left to right: the topmost in which it touches no other."""
+    ends: list[float] = []
+    rows = []
+    for x in centres:
+        row = next((row for row, end in enumerate(ends) if end <= x - LABEL_WIDTH / 2), len(ends))
+        ends[row : row + 1] = [x + LABEL_WIDTH / 2 + 4]
         rows.append(row)
     return rows
 
@@ -129,23 +150,28 @@ def _box(x: float, y: float, width: float, height: float, fill: str, title: str 
     return f"{shape}><title>{escape(title)}</title></rect>" if title else f"{shape}/>"
 
 
-def _legend(story: Story) -> Iterator[str]:
-    x = float(LEFT)
+def _legend(story: Story) -> tuple[list[str], int]:
+    """The legend, in as many rows as it needs, and how far it pushes down what is below it."""
     entries = [(colour_of(life.number), f"process {life.number}") for life in story.lives]
     entries += [
         (CUT, "cut off by the kill"),
         ("url(#wait)", "process starts and replays"),
         ("#e9edf3", "durable sleep"),
     ]
-    yield (
+    hatching = (
         '<defs><pattern id="wait" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
         '<rect width="6" height="6" fill="#f5f6f8"/><rect width="2" height="6" fill="#ccd2db"/></pattern></defs>'
     )
+    parts = [hatching]
+    x, shift = float(LEFT), 0
     for fill, label in entries:
+        width = 20 + LETTER_WIDTH * len(label)
+        if x + width > WIDTH - RIGHT:
+            x, shift = float(LEFT), shift + LEGEND_HEIGHT
         outline = f' rx="2" stroke={quoteattr(KILL if fill == CUT else "#c3cad5")} stroke-width="0.8"'
-        yield _box(x, 74, 14, 12, fill, more=outline)
-        yield _text(x + 20, 84.5, label, size=12)
-        x += 20 + 6.6 * len(label) + 22
+        parts += [_box(x, 74 + shift, 14, 12, fill, more=outline), _text(x + 20, 84.5 + shift, label, size=12)]
+        x += width + 22
+    return parts, shift
 
 
 def _axis(scale: _Scale, top: float, bottom: float) -> Iterator[str]:
@@ -218,15 +244,16 @@ def _life_labels(story: Story, scale: _Scale) -> Iterator[str]:
     for life in story.lives:
         x, width = scale.x(life.started_us), scale.width(life.started_us, life.ended_us)
         yield _box(x, TOP - 14, width, 4, colour_of(life.number), more=' rx="2"')
-        if width > 130:
-            yield _text(x, TOP - 36, f"process {life.number} · pid {life.pid}", weight=600, fill=colour_of(life.number))
-            yield _text(x, TOP - 20, f"replayed {life.replayed}, executed {life.executed}", fill=FAINT)
+        name, did = f"process {life.number} · pid {life.pid}", f"replayed {life.replayed}, executed {life.executed}"
+        if width > LETTER_WIDTH * max(len(name), len(did)):
+            yield _text(x, TOP - 36, name, weight=600, fill=colour_of(life.number))
+            yield _text(x, TOP - 20, did, fill=FAINT)
 
 
-def _kills(story: Story, scale: _Scale, lanes_bottom: float, bottom: float) -> Iterator[str]:
-    for life in story.lives:
-        if life.killed_by:
-            x = scale.x(life.ended_us)
-            yield f'<line x1="{x:.1f}" y1="{TOP - 14}" x2="{x:.1f}" y2="{bottom}" stroke="{KILL}" stroke-width="1.6"/>'
-            yield _box(x - 30, lanes_bottom + 10, 60, 17, KILL, more=' rx="3"')
-            yield _text(x, lanes_bottom + 22.5, life.killed_by, size=11, weight=600, fill="#ffffff", anchor="middle")
+def _kills(story: Story, scale: _Scale, rows: Sequence[int], lanes_bottom: float, bottom: float) -> Iterator[str]:
+    killed = [life for life in story.lives if life.killed_by]
+    for life, row in zip(killed, rows, strict=True):
+        x, y = scale.x(life.ended_us), lanes_bottom + 26 + row * LABEL_HEIGHT
+        yield f'<line x1="{x:.1f}" y1="{TOP - 14}" x2="{x:.1f}" y2="{bottom}" stroke="{KILL}" stroke-width="1.6"/>'
+        yield _box(x - LABEL_WIDTH / 2, y, LABEL_WIDTH, 17, KILL, more=' rx="3"')
+        yield _text(x, y + 12.5, life.killed_by, size=11, weight=600, fill="#ffffff", anchor="middle")

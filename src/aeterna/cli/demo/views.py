@@ -36,7 +36,8 @@ class KindStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole demo at one moment. ``latest`` is the step recorded last."""
+    """The whole demo at one moment. ``latest`` is the step recorded last; ``sleeping_s`` how long the timer is that the
+    run waits for."""
 
     seconds: float
     recorded: int
@@ -44,6 +45,7 @@ class Status:
     latest: str
     lives: Sequence[LifeStatus]
     kinds: Sequence[KindStatus] = ()
+    sleeping_s: float | None = None
 
 
 class View(Protocol):
@@ -89,6 +91,8 @@ class LineView(QuietView):
                 self._say(status, f"{life.number}/start", f"process {life.number} (pid {life.pid}) {_beginning(life)}")
         if tenth := 10 * status.recorded // max(1, status.planned):
             self._say(status, f"tenth {tenth}", f"{status.recorded} of about {status.planned} steps recorded")
+        if status.sleeping_s is not None and not status.lives[-1].ending:
+            self._say(status, "sleep", f"sleeping {status.sleeping_s:.3g} s: the timer is in the store")
         for life in status.lives:
             if life.ending:
                 self._say(status, f"{life.number}/end", f"process {life.number} (pid {life.pid}) {_end(life)}")
@@ -133,7 +137,8 @@ def _processes(status: Status) -> Table:
         column.justify = "right"
     for life in status.lives:
         style = "green" if life.ending == "run completed" else "red" if life.ending else "bold"
-        doing = Text(life.ending or f"running: {status.latest}", style=style, overflow="ellipsis", no_wrap=True)
+        now = f"running: {status.latest}" if status.sleeping_s is None else f"sleeping {status.sleeping_s:.3g} s"
+        doing = Text(life.ending or now, style=style, overflow="ellipsis", no_wrap=True)
         table.add_row(str(life.number), str(life.pid), str(life.replayed), str(life.executed), doing)
     return table
 

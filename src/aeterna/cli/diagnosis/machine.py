@@ -23,7 +23,7 @@ def findings() -> Iterator[Finding]:
     apsw, sqlite = library_versions()
     yield libraries(apsw, sqlite)
     if importlib.util.find_spec("uvloop") is None:
-        yield Finding(Verdict.OK, "uvloop", "not installed", "It makes programs faster: pip install 'aeterna[uvloop]'")
+        yield Finding(Verdict.OK, "uvloop", "not installed", "It makes programs faster: pip install uvloop")
     else:
         yield Finding(Verdict.OK, "uvloop", "installed")
 

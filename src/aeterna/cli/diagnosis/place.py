@@ -24,7 +24,12 @@ FLEETING = frozenset({"tmpfs", "ramfs"})
 
 def findings(directory: Path) -> Iterator[Finding]:
     """What the directory, or the nearest one above it that exists, has to offer."""
-    found = existing(directory.resolve())
+    directory = directory.resolve()
+    found = existing(directory)
+    obstacle = next((path for path in (directory, *directory.parents) if path.exists() and not path.is_dir()), None)
+    if obstacle is not None:
+        yield Finding(Verdict.FAIL, "directory", f"{obstacle} is a file, not a directory", "Name another store.")
+        return
     writable = try_writing(found)
     yield writable
     yield file_system(_file_system_of(found, Path("/proc/mounts")))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from aeterna.cli.diagnosis import Finding, Verdict
 from aeterna.cli.output import bytes_text
+from aeterna.cli.runs import STUCK_HINT, note_text
 from aeterna.durable.operations.owner import ask_owner
 from aeterna.durable.stores.sqlite.about import lock_holder, store_version
 from aeterna.durable.stores.sqlite.checking import check_database
@@ -22,13 +24,20 @@ def findings(path: Path, *, is_quick: bool) -> Iterator[Finding]:
     try:
         version = store_version(path)
     except StoreError as error:
-        yield Finding(Verdict.FAIL, "store", str(error), "Restore a backup, or name another store.")
+        yield Finding(Verdict.FAIL, "store", str(error))
         return
-    yield Finding(Verdict.OK, "store", f"{path}: {bytes_text(_size(path))}, version {version}")
+    yield writable(path, f"{path}: {bytes_text(_size(path))}, version {version}")
     yield owner(path)
     yield stuck(path)
     if not is_quick:
         yield damage(check_database(path))
+
+
+def writable(path: Path, about: str) -> Finding:
+    """Whether this user may change the file."""
+    if os.access(path, os.W_OK):
+        return Finding(Verdict.OK, "store", about)
+    return Finding(Verdict.FAIL, "store", f"{about}, read-only for this user", "Change its mode or its owner.")
 
 
 def owner(path: Path) -> Finding:
@@ -57,11 +66,9 @@ def stuck(path: Path) -> Finding:
         return Finding(Verdict.FAIL, "runs", str(error), "Restore a backup, or name another store.")
     if not lines:
         return Finding(Verdict.OK, "runs", "none is stuck")
-    shown = "; ".join(f"{line.id}: {' '.join(line.note.split())}" for line in lines[:STUCK_SHOWN_MAX])
+    shown = "; ".join(f"{line.id}: {note_text(line)}" for line in lines[:STUCK_SHOWN_MAX])
     more = f"; and {len(lines) - STUCK_SHOWN_MAX} more" if len(lines) > STUCK_SHOWN_MAX else ""
-    advice = (
-        "They go on when code that fits them runs; `aeterna workflow status ID` shows one, `aeterna cancel ID` ends it."
-    )
+    advice = f"What to do: {STUCK_HINT.format(id='ID')}."
     return Finding(Verdict.WARN, "runs", f"{len(lines)} stuck: {shown}{more}", advice)
 
 
