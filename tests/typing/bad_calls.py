@@ -1,4 +1,4 @@
-"""Calls that must not type-check. Each line that ends in `# E: code` gives exactly that error, and no other line any."""
+"""Calls that must not type-check: each line that ends in `# E: code` gives that error, and no other line any."""
 
 from __future__ import annotations
 
