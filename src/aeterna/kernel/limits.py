@@ -10,7 +10,8 @@ class Limits:
     """Upper bounds; crossing one is an error that names the limit, never a silent cut.
 
     payload_bytes_max: size of one encoded argument list or result.
-    resident_runs_max: runs kept in memory; beyond it, the longest waits are evicted and replayed when they wake.
+    resident_runs_max: runs kept in memory; beyond it, the longest sleeps are evicted and replayed when they wake.
+        Runs that wait for a child stay.
     running_runs_max: runs that execute at the same time; further ones stay PENDING.
     step_threads_max: threads for steps that are plain functions.
     """

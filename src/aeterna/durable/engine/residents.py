@@ -64,8 +64,7 @@ class Residents:
         """Waiting runs to evict so that the cache keeps its bound, the longest waits first.
 
         A tenth more than needed go, so that a full cache does not sort itself at every start. Evicting the run that
-        sleeps longest costs the fewest replays; runs that wait for children come last, because nobody knows when they
-        wake."""
+        sleeps longest costs the fewest replays. Runs that wait for children stay: nobody knows when they wake."""
         excess = len(self._runners) - self._limits.resident_runs_max
         if excess <= 0:
             return []
