@@ -81,7 +81,7 @@ async def _cancel_owned(engine: Engine, row: RunRow, reason: str) -> bool | None
         if again is None:
             return None
         row = again
-    await engine.claims.load(row)
+    await engine.claims.load([row])
     runner = engine.residents.get(run_id)
     return row.detail is Detail.CANCELLING or (runner is not None and runner.cancel(reason))
 
