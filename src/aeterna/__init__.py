@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 
+from aeterna.kernel import version
+
 # Not typing's: loading that takes four of the fifty milliseconds that a command may take.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ __all__ = [
     "WorkflowFailedError",
 ]
 
-__version__ = "0.1.0"
+__version__ = version.VERSION
 
 
 def __getattr__(name: str) -> Any:

@@ -57,6 +57,17 @@ BROAD_EXCEPT: dict[str, Allowed] = {
     "src/aeterna/durable/engine/runner.py": Allowed(
         2, "workflow code that fails outside its own task makes its run stuck, with the reason"
     ),
+    "src/aeterna/handover/parts.py": Allowed(
+        1, "a user's load hook may raise anything; the handover fails with its words"
+    ),
+    "src/aeterna/handover/run_asgi.py": Allowed(1, "importing a user's application may raise anything"),
+    "src/aeterna/handover/relayed.py": Allowed(2, "a user's hooks may raise anything; the handover goes on or says so"),
+    "src/aeterna/supervisor/keeper/keeper.py": Allowed(
+        1, "all processes hang on this supervised loop: it complains, replaces the daemon and goes on"
+    ),
+    "src/aeterna/supervisor/performing.py": Allowed(
+        1, "a mistake of ours must end in a verdict, not in a service that waits for ever"
+    ),
     "src/aeterna/durable/engine/journal.py": Allowed(
         1, "nothing was written; the supervised task tries again, and fails there if it must"
     ),
@@ -64,6 +75,12 @@ BROAD_EXCEPT: dict[str, Allowed] = {
 """``except Exception`` and wider, unless it ends by raising again: user code's edge and supervised loops only."""
 
 SLEEPS_IN_TESTS: dict[str, Allowed] = {
+    "tests/handover/srp_supervisor.py": Allowed(1, "looks again whether another process has come so far"),
+    "tests/supervisor/live/apps/faulty.py": Allowed(3, "an application that is slow on purpose"),
+    "tests/supervisor/live/under_load.py": Allowed(1, "looks again whether another process has come so far"),
+    "tests/supervisor/live/apps/fragile.py": Allowed(2, "an application that is slow on purpose"),
+    "tests/supervisor/live/apps/lively.py": Allowed(3, "an application that is slow on purpose"),
+    "tests/supervisor/live/backend.py": Allowed(1, "looks again whether another process has come so far"),
     "tests/concurrency/test_workflow_code.py": Allowed(2, "workflow code that must not sleep, and is refused"),
     "tests/trouble/test_user_code.py": Allowed(1, "workflow code that spins, and is caught"),
 }
@@ -80,6 +97,12 @@ SKIPS_IN_TESTS: dict[str, Allowed] = {}
 NEVER_IMPORTED: dict[str, str] = {
     "aeterna": "the package itself: users import it",
     "aeterna.__main__": "`python -m aeterna`",
+    "aeterna.config.__main__": "`python -m aeterna.config`, the reader that the daemon runs",
+    "aeterna.config.inputs": "what a plan depends on; for whoever caches plans",
+    "aeterna.handover": "applications import it",
+    "aeterna.handover.wsgi": "applications import it",
+    "aeterna.supervisor.daemon": "`python -m aeterna.supervisor.daemon`, run by the keeper",
+    "aeterna.supervisor.keeper.main": "run by its path",
     "aeterna.testing.crash": "users' tests and ours import it",
     "aeterna.testing.pytest_plugin": "pytest loads it by its name",
     "aeterna.cli.main": "entry point of the commands `aeterna` and `aether`",
