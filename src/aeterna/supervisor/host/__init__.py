@@ -1,0 +1,1 @@
+"""The operating system, one mechanism per file, each behind a small contract. Decides nothing."""
