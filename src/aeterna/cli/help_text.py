@@ -10,7 +10,8 @@ from aeterna.cli import registry
 
 _DESCRIPTION = """\
 Aeterna keeps jobs alive: workflows are plain Python functions whose steps are recorded as they happen. Kill the
-process at any moment, start it again, and they go on where they were.
+process at any moment, start it again, and they go on where they were. And it keeps services alive: it starts them,
+starts them again when they die, and replaces their code without refusing a connection.
 """
 
 _WIDTH, _WIDTH_MIN, _WIDTH_MAX = 100, 42, 120
@@ -21,6 +22,8 @@ start here:
   aeterna init orders && cd orders      make a project
   aeterna run app:fulfil A-1 2          run its workflow
   aeterna workflow list                 see what ran
+  aeterna start -d && aeterna status    start the services of ./aeterna.yaml and look at them
+  aeterna reload                        replace their code without a gap
   aeterna help COMMAND                  more about one command; `aeterna help exit-codes` about those
 """
 

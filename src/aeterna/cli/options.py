@@ -32,3 +32,13 @@ def add_store_option(parser: argparse.ArgumentParser) -> None:
         metavar="URL|PATH",
         help=f"the store: a file or sqlite:///PATH (default: ${STORE_VARIABLE}, else the only file in ./.aeterna/)",
     )
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    """``-c``, ``--config``."""
+    parser.add_argument(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="the configuration (default: aeterna.yaml, .yml, .toml or .json here or in a directory above)",
+    )

@@ -49,6 +49,12 @@ DB = (
     Command("check", "read everything and report damage", "aeterna.cli.commands.db_check"),
 )
 
+CONFIG = (
+    Command("show", "print the configuration as it is understood", "aeterna.cli.commands.config_show"),
+    Command("check", "say everything that is wrong with the configuration", "aeterna.cli.commands.config_check"),
+    Command("schema", "print the JSON schema of the configuration", "aeterna.cli.commands.config_schema"),
+)
+
 VERSION = Command("version", "print the version", "aeterna.cli.commands.version")
 
 COMMANDS: tuple[Command, ...] = (
@@ -56,8 +62,18 @@ COMMANDS: tuple[Command, ...] = (
     Command("init", "create a small project that runs", "aeterna.cli.commands.init"),
     Command("run", "run a workflow and print its result", "aeterna.cli.commands.run"),
     Command("workflow", "look at runs, cancel and delete them", commands=WORKFLOW),
-    Command("status", "short for `workflow status`", "aeterna.cli.commands.workflow_status"),
     Command("cancel", "short for `workflow cancel`", "aeterna.cli.commands.cancel"),
+    Command("start", "start the services of a configuration and keep them alive", "aeterna.cli.commands.start"),
+    Command("status", "show the services; with an id, a run", "aeterna.cli.commands.status"),
+    Command("reload", "replace a service's code without a gap", "aeterna.cli.commands.reload"),
+    Command("promote", "accept a new version that is being watched", "aeterna.cli.commands.promote"),
+    Command("rollback", "go back to the version before", "aeterna.cli.commands.rollback"),
+    Command("canary", "set how much of the traffic a new version gets", "aeterna.cli.commands.canary"),
+    Command("restart", "stop a service's process and start it again", "aeterna.cli.commands.restart"),
+    Command("logs", "print what the services wrote", "aeterna.cli.commands.logs"),
+    Command("stop", "stop a service, or everything", "aeterna.cli.commands.stop"),
+    Command("run-asgi", "serve an ASGI application that reloads without a gap", "aeterna.cli.commands.run_asgi"),
+    Command("config", "check and show the configuration", commands=CONFIG),
     Command("db", "back up and check the store", commands=DB),
     Command("doctor", "find out what is wrong with this machine or the store", "aeterna.cli.commands.doctor"),
     Command("completion", "print a completion script for bash, zsh or fish", "aeterna.cli.commands.completion"),

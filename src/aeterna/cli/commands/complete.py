@@ -12,13 +12,18 @@ from aeterna.kernel.errors import AeternaError
 
 TAKING_RUN_IDS = frozenset(
     {
+        "aeterna.cli.commands.status",
         "aeterna.cli.commands.workflow_status",
         "aeterna.cli.commands.workflow_history",
         "aeterna.cli.commands.workflow_delete",
         "aeterna.cli.commands.cancel",
     }
 )
+TAKING_SERVICES = frozenset(
+    f"aeterna.cli.commands.{name}" for name in ("logs", "promote", "reload", "restart", "rollback", "stop")
+)
 IDS_MAX = 200
+_SERVICES_TIMEOUT_S = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +56,9 @@ def _candidates(before: list[str], last: str) -> list[str]:
         return ["bash", "zsh", "fish"]
     if command.name == "help":
         return [*(command.name for command in registry.COMMANDS), "exit-codes"]
-    return _run_ids(before) if command.module in TAKING_RUN_IDS and not before[-1].startswith("--") else []
+    if before[-1] == "--service" or (command.module in TAKING_SERVICES and not before[-1].startswith("-")):
+        return _services(before)
+    return _run_ids(before) if command.module in TAKING_RUN_IDS and not before[-1].startswith("-") else []
 
 
 def _place(before: list[str]) -> tuple[list[str], registry.Command | None, bool]:
@@ -65,6 +72,17 @@ def _place(before: list[str]) -> tuple[list[str], registry.Command | None, bool]
                 return path, command, command is not None and not command.commands
             path, command = [*path, word], found
     return path, command, True
+
+
+def _services(before: list[str]) -> list[str]:
+    from aeterna.cli.supervisor_client import connect
+
+    given = next((value for name, value in pairwise(before) if name in {"-c", "--config"}), None)
+    try:
+        with connect(given, _SERVICES_TIMEOUT_S) as client:
+            return [service["name"] for service in client.get("/v1/services")["services"]]
+    except AeternaError:
+        return []
 
 
 def _run_ids(before: list[str]) -> list[str]:

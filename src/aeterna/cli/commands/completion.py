@@ -12,7 +12,7 @@ examples:
   eval "$(aeterna completion zsh)"                                  in ~/.zshrc, after compinit
   aeterna completion fish > ~/.config/fish/completions/aeterna.fish
 
-Commands, options and the ids of runs are completed, by asking `aeterna` itself.
+Commands, options, the ids of runs and the names of services are completed, by asking `aeterna` itself.
 """
 
 # COMP_WORDS splits words at ':', which ids of child runs have: what is completed is put together again.

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aeterna.cli import output
-from aeterna.cli.diagnosis import Finding, Verdict, machine, place, store
+from aeterna.cli.diagnosis import Finding, Verdict, machine, place, store, supervision
 from aeterna.cli.exit_codes import FAILED, OK
 from aeterna.cli.options import add_json_option, add_store_option
 from aeterna.cli.store_choice import DIRECTORY, choose_store, exists
 from aeterna.kernel.errors import AeternaError, StoreError
 
 DESCRIPTION = """\
-Look at this machine, the place where the store is, and the store itself. Each line is ok, warn or fail, and says what
-to do. Exit code 1 if anything fails. Nothing is changed; programs that use the store go on meanwhile.
+Look at this machine, what it offers to a supervisor, the place where the store is, and the store itself. Each line is
+ok, warn or fail, and says what to do. Exit code 1 if anything fails. Nothing is changed; programs that use the store go
+on meanwhile.
 """
 
 EPILOG = """\
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _examine(given: str | None, *, is_quick: bool) -> Iterator[Finding]:
     yield from machine.findings()
+    yield from supervision.findings()
     path, problem = _choose(given)
     if problem is not None:
         yield problem

@@ -1,4 +1,5 @@
-"""What ``aeterna doctor`` looks at: the machine, the place of the store, and the store."""
+"""What ``aeterna doctor`` looks at: the machine, what it offers to a supervisor, the place of the store,
+and the store."""
 
 from __future__ import annotations
 

@@ -1,0 +1,42 @@
+"""``aeterna promote``."""
+
+from __future__ import annotations
+
+import argparse
+
+from aeterna.cli import output
+from aeterna.cli.awaiting import finish_reload
+from aeterna.cli.exit_codes import OK
+from aeterna.cli.options import add_config_option, add_json_option
+from aeterna.cli.supervisor_client import connect, quoted
+
+DESCRIPTION = """\
+End the watching of a new version early: it is good, gets all the traffic, and the old one leaves.
+"""
+
+EPILOG = """\
+examples:
+  aeterna promote
+  aeterna promote web --no-wait
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.add_argument("service", metavar="SERVICE", nargs="?", help="which one (needed where there are several)")
+    parser.add_argument("--reason", default="", help="why; kept in the audit log")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait until the old version has left")
+    add_config_option(parser)
+    add_json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Promote the new version of one service."""
+    with connect(args.config) as client:
+        name = client.one_service(args.service)
+        answer = client.post(f"/v1/services/{quoted(name)}/promote", {"reason": args.reason})
+        if not args.no_wait and answer.get("id"):
+            return finish_reload(client, answer["id"], as_json=args.json)
+    output.print_json(answer) if args.json else print(f"{name}: {answer['detail'] or 'promoted'}")
+    return OK
