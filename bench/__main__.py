@@ -1,4 +1,8 @@
-"""``python -m bench``: measure, print the table, write the files that were asked for."""
+"""``python -m bench``: measure, print the tables, write the files that were asked for.
+
+There are two parts: durable runs beside DBOS (this file), and supervision beside other supervisors (`supervisor`).
+Both are measured unless ``--part`` or the names after ``--only`` choose one.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ from bench import machine, report
 from bench.child import ROOT, ChildFailed, System
 from bench.plot import write_svg
 from bench.procedures import Setting, measure
+from bench.supervisor import __main__ as supervision
+from bench.supervisor.workloads import WORKLOADS as OF_SUPERVISION
 from bench.workloads import WORKLOADS, Workload
 
 DEFAULT_ROUNDS = 3
@@ -21,23 +27,60 @@ STORES = ROOT / "build" / "bench"
 
 def parse() -> argparse.Namespace:
     """The command line; an unknown workload name ends the program with the list of names."""
-    names = ", ".join(workload.name for workload in WORKLOADS)
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, epilog=f"Workloads: {names}")
+    names = [workload.name for workload in WORKLOADS] + [workload.name for workload in OF_SUPERVISION]
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=(__doc__ or "").splitlines()[0],
+        epilog=f"Workloads: {', '.join(names)}. More about the second part: python -m bench.supervisor --help",
+    )
+    parser.add_argument(
+        "--part", choices=["all", "durable", "supervisor"], default="all", help="measure only this part"
+    )
     parser.add_argument("--quick", action="store_true", help="one round of small sizes: does it work? no verdicts")
     parser.add_argument("--only", metavar="NAME,...", help="only these workloads")
-    parser.add_argument("--rounds", type=int, metavar="N", help=f"the median of N rounds counts ({DEFAULT_ROUNDS})")
+    parser.add_argument("--rounds", type=int, metavar="N",
+                        help=f"the median of N rounds counts ({DEFAULT_ROUNDS}; supervisor part: 1)")  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to this file")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="write an SVG picture of the ratios to this file")
+    parser.add_argument("--plot", type=Path, metavar="FILE",
+                        help="write an SVG picture of the ratios, and one of the reloads beside it")  # fmt: skip
     parser.add_argument("--system", choices=["both", "aeterna", "dbos"], default="both", help="measure only one")
     parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="event loop of both systems")
     parser.add_argument("--dbos-journal", choices=["delete", "wal"], default="delete",
                         help="journal mode of the file DBOS gets; delete is what it has out of the box")  # fmt: skip
+    parser.add_argument("--systems", metavar="NAME,...", help="supervisor part: only these systems")
+    parser.add_argument("--reloads", type=int, metavar="N", help="supervisor part: reloads of each system")
     options = parser.parse_args()
     if options.only:
-        unknown = set(options.only.split(",")) - {workload.name for workload in WORKLOADS}
+        unknown = set(options.only.split(",")) - set(names)
         if unknown:
-            parser.error(f"--only: no workload is called {', '.join(sorted(unknown))}. There are: {names}")
+            parser.error(f"--only: no workload is called {', '.join(sorted(unknown))}. There are: {', '.join(names)}")
     return options
+
+
+def has_durable_part(options: argparse.Namespace) -> bool:
+    """Whether anything beside DBOS was asked for."""
+    return options.part != "supervisor" and bool(chosen_workloads(options.only))
+
+
+def supervisor_words(options: argparse.Namespace) -> list[str] | None:
+    """The command line of the supervisor part; None if nothing of it was asked for.
+
+    ``--system`` speaks of DBOS alone, so it chooses the durable part. Files are named as they were asked for, with
+    ``.supervisor`` before the suffix when the durable part writes its own under that name.
+    """
+    only = [each.name for each in OF_SUPERVISION if options.only is None or each.name in options.only.split(",")]
+    if options.part == "durable" or not only or (options.part == "all" and options.system != "both"):
+        return None
+    words = ["--only", ",".join(only)] + (["--quick"] if options.quick else [])
+    for name in ("systems", "reloads", "rounds"):
+        value = getattr(options, name)
+        words += [f"--{name}", str(value)] if value is not None else []
+    for name in ("json", "plot"):
+        path: Path | None = getattr(options, name)
+        if path is not None and has_durable_part(options):
+            path = path.with_suffix(f".supervisor{path.suffix}")
+        words += [f"--{name}", str(path)] if path is not None else []
+    return words
 
 
 def chosen_systems(options: argparse.Namespace) -> list[System]:
@@ -86,6 +129,17 @@ def chosen_workloads(only: str | None) -> list[Workload]:
 def main() -> int:
     """0 when everything worked and every target that was judged is met, 1 otherwise."""
     options = parse()
+    words = supervisor_words(options)
+    of_supervision = None if words is None else supervision.parse(words)
+    codes = [measure_durable(options)] if has_durable_part(options) else []
+    if of_supervision is not None:
+        print()
+        codes.append(supervision.measure(of_supervision))
+    return max(codes, default=0)
+
+
+def measure_durable(options: argparse.Namespace) -> int:
+    """The part beside DBOS; the same codes."""
     STORES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=STORES) as folder:
         described = machine.describe(Path(folder))

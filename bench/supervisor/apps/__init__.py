@@ -1,0 +1,1 @@
+"""The tiny applications that every system serves: the same answers from ASGI, WSGI and Node."""
