@@ -12,6 +12,8 @@ from pathlib import Path
 
 from aeterna.durable.core import events as ev
 from aeterna.durable.core.states import TRANSITIONS, State
+from docs.configuration import configuration_page
+from docs.handover import handover_page
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Generated from the code by `make docs`; do not edit. -->"
@@ -76,7 +78,11 @@ def _summary(kind: type[ev.Event]) -> str:
     return " ".join(first.split()).replace("|", "\\|").replace("``", "`")
 
 
-PAGES: dict[str, Callable[[], str]] = {"reference/states.md": states_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/states.md": states_page,
+    "reference/configuration.md": configuration_page,
+    "reference/handover.md": handover_page,
+}
 """Each generated page, by its path inside docs/."""
 
 
