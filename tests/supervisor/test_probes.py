@@ -255,7 +255,7 @@ async def test_a_full_queue_of_a_unix_socket_is_waited_for(directory: Path) -> N
         listener.listen(0)
         with socket.socket(socket.AF_UNIX) as waiting:
             waiting.connect(str(path))
-            spec = ProbeSpec(kind=ProbeKind.TCP, timeout_ms=100)
+            spec = ProbeSpec(kind=ProbeKind.TCP, timeout_ms=800)
             assert (await probe(spec, ProbeTarget(str(path)))).sample is Sample.FAILED
             listener.accept()[0].close()
             assert (await probe(spec, ProbeTarget(str(path)))).sample is Sample.OK

@@ -129,3 +129,9 @@ def test_a_process_that_dies_at_once_and_for_ever_is_given_up_or_waited_for_ever
     assert sorted(delays) == sorted(delays, key=lambda each: (each[0], each[1]))
     by_count = dict(delays)
     assert all(by_count[a] <= by_count[b] for a, b in zip(sorted(by_count), sorted(by_count)[1:], strict=False))
+
+
+def test_better_words_for_a_death_are_used() -> None:
+    """Whoever knows more than a code says it, such as that the memory was over its limit."""
+    answer = after(RestartPolicy(), Death(code=None, os_signal=9, how="out of memory"))
+    assert answer.reason == "out of memory"
