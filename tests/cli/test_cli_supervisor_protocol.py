@@ -6,6 +6,7 @@ The other side runs in a thread with a loop of its own; the socket between is re
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,12 +60,16 @@ class Running:
 
 
 @pytest.fixture
-def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current directory with a configuration that nobody runs, and a private runtime directory."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "r"))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "aeterna.yaml").write_text("version: v1\n")
-    return tmp_path
+def empty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A current directory with a configuration that nobody runs, and a private runtime directory: paths of Unix sockets
+    are short."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        directory = Path(name)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory / "r"))
+        monkeypatch.chdir(directory)
+        (directory / "aeterna.yaml").write_text("version: v1\n")
+        yield directory
+        monkeypatch.chdir("/")
 
 
 @pytest.fixture
