@@ -150,11 +150,17 @@ def frame_cells() -> list[Cell]:
     cells = []
     for kind, role, state in FRAME_STATES:
         for fault in FRAME_FAULTS:
+            if (kind, role, fault) == ("ACK", "old", "truncate"):
+                # Its first acknowledgement comes long before any handover.
+                continue
             cells.append(Cell(state, f"{fault}-{kind}-{role}", _frame_expectation(kind, role, fault)))
     return cells
 
 
 def _frame_expectation(kind: str, role: str, fault: str) -> Expectation:
+    if kind == "ACK" and role == "old" and fault == "delay":
+        # It acknowledges several times, and the delays may add up to a pause that is too long.
+        return _expects(ANY, OLD, NEW, FRESH)
     if fault == "delay" or (fault == "twice" and kind != "PART") or (kind == "DRAINED" and fault == "drop"):
         return _expects(WENT_ON, NEW)
     if fault == "truncate" and role == "old":
@@ -168,7 +174,7 @@ HOOK_CELLS = [
     Cell("RESTORE", "no-space-to-load", _expects(FAILED, OLD)),
     Cell("SPAWN", "exec-fails", _expects(FAILED, OLD)),
     Cell("SPAWN", "exec-denied", _expects(FAILED, OLD)),
-    Cell("SPAWN", "no-such-directory", _expects(FAILED, OLD)),
+    Cell("PREFLIGHT", "no-such-directory", _expects(FAILED, OLD)),
     Cell("PREFLIGHT", "check-fails", _expects(FAILED, OLD)),
     Cell("PREFLIGHT", "check-missing", _expects(FAILED, OLD)),
     Cell("PROMOTE", "hook-fails", _expects(WENT_ON, NEW)),
@@ -182,7 +188,11 @@ def all_cells() -> list[Cell]:
     return [*cells, *frame_cells(), *HOOK_CELLS]
 
 
+FOUND = frozenset({"DRAIN-kill-new", "SOAK-freeze-new"})
+"""Cells that found something: a snapshot that expired while a process waited for it, and a soak that ended in doubt."""
+
+
 def few_cells() -> list[Cell]:
     """A cross-section: every fault, every state, most of them once."""
-    cells = [cell for at, cell in enumerate(all_cells()) if at % 7 == 3]
+    cells = [cell for at, cell in enumerate(all_cells()) if at % 7 == 3 or cell.name in FOUND]
     return [*cells, *(cell for cell in HOOK_CELLS if cell not in cells)]
