@@ -214,13 +214,14 @@ class Moving:
 
     async def retire(self, instance: Instance, txn: int) -> None:
         """It serves no longer, keeps its memory, and may not change it any more. That its hooks do not come to an end
-        is no reason to wait; that it may still serve is."""
+        is no reason to wait, and one that is gone does neither; that it may still serve is."""
         try:
             await self._relay.retire(instance.generation, txn)
         except RelayError as error:
-            if error.fault is not RelayFault.TIMEOUT:
+            if error.fault is RelayFault.TIMEOUT:
+                await self._relay.standby(instance.generation, txn)
+            elif error.fault is not RelayFault.GONE:
                 raise
-            await self._relay.standby(instance.generation, txn)
 
     async def accept(self, instance: Instance, txn: int) -> None:
         """It serves from now on."""
