@@ -266,9 +266,8 @@ async def hand_over(world: World, old: int, new: int, txn: int = 1, *, timeout_m
         await relay.restore(new, txn, snapshot, timeout_ms)
     finally:
         snapshot.close()
-    await relay.lease(old, txn, granted=False)
+    await relay.retire(old, txn)
     await relay.lease(new, txn, granted=True)
-    await relay.standby(old, txn)
     await relay.accept(new, txn)
 
 

@@ -196,3 +196,21 @@ def test_a_message_of_an_unknown_type_is_refused_unless_it_is_optional() -> None
         nack = now.supervisor.expect(Kind.NACK)
         assert (nack["code"], nack["text"]) == ("unknown", "frame type 0x98 is not known")
         assert Flags(1) is Flags.OPTIONAL
+
+
+def test_a_process_knows_when_the_supervisor_knows_what_it_has() -> None:
+    with talk() as now:
+        now.value("a", {})
+        assert not now.client.wait_heard(0.01)
+        now.supervisor.accept()
+        now.supervisor.say(Kind.ACK, {"of": int(Kind.HELLO), "parts": len(now.supervisor.hello["parts"])})
+        assert now.client.wait_heard(20)
+        now.value("b", {})
+        assert not now.client.wait_heard(0.01)
+        now.supervisor.expect(Kind.HELLO)
+        now.supervisor.say(Kind.ACK, {"of": int(Kind.HELLO), "parts": 2})
+        assert now.client.wait_heard(20)
+        now.supervisor.hang_up()
+        now.supervisor.accept()
+        assert not now.client.wait_heard(0.01)
+    assert Client({}, Gate()).wait_heard(0)

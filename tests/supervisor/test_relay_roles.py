@@ -153,7 +153,7 @@ async def test_a_process_whose_connection_broke_is_waited_for() -> None:
 async def test_a_process_that_does_not_come_again_is_given_up() -> None:
     async with srp_world() as world:
         world.expect(1, speakers=1)
-        with pytest.raises(RelayError, match="generation 1 does not connect again"):
+        with pytest.raises(RelayError, match="no process of generation 1 is there any more"):
             await world.relay.resume(1, TXN)
         assert world.relay.speakers(1) == 0
         await world.relay.resume(1, TXN)
@@ -222,3 +222,46 @@ async def test_a_conversation_that_is_given_up_leaves_the_way_free_for_the_next(
         one.send(Kind.END, {"txn": TXN, "re": asked["re"]})
         one.send(Kind.RESUMED, {"txn": TXN, "re": question["re"]})
         await resuming
+
+
+async def test_a_generation_retires_with_one_question_and_says_so_when_its_hooks_are_done() -> None:
+    async with srp_world() as world:
+        one = await world.join(1, "s")
+        retiring = asyncio.ensure_future(world.relay.retire(1, TXN))
+        standby = await one.asked(Kind.STANDBY)
+        lease = await one.asked(Kind.LEASE)
+        assert (standby["re"], lease["granted"]) == (0, False)
+        one.send(Kind.ACK, {"txn": TXN, "re": 0, "of": int(Kind.STANDBY)})
+        one.send(Kind.PING, {})
+        await one.asked(Kind.PONG)
+        assert not retiring.done()
+        one.send(Kind.ACK, {"txn": TXN, "re": lease["re"], "of": int(Kind.LEASE)})
+        await retiring
+        late = await world.join(1, gate="active", lease=True)
+        await late.asked(Kind.LEASE)
+        await late.asked(Kind.STANDBY)
+
+
+async def test_that_the_lease_is_given_is_not_waited_for() -> None:
+    """The answer to what follows says that it was obeyed."""
+    async with srp_world() as world:
+        one = await world.join(1, "s")
+        await world.relay.lease(1, TXN, granted=True)
+        accepting = asyncio.ensure_future(world.relay.accept(1, TXN))
+        lease = await one.asked(Kind.LEASE)
+        accept = await one.asked(Kind.ACCEPT)
+        one.send(Kind.ACK, {"txn": TXN, "re": lease["re"]})
+        one.send(Kind.ACCEPTING, {"txn": TXN, "re": accept["re"]})
+        await accepting
+
+
+async def test_who_is_ready_before_it_has_said_hello_is_waited_for() -> None:
+    async with srp_world() as world:
+        waiting = asyncio.ensure_future(world.relay.wait_holder(1))
+        await world.join(1)
+        assert not waiting.done()
+        peer = world.connect().hello(1, "token-1", "s")
+        assert (await waiting).parts.keys() == {"s"}
+        peer.close()
+        with pytest.raises(RelayError, match="has declared any state"):
+            await world.relay.wait_holder(2)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aeterna.handover.gate import Gate
 
@@ -158,12 +158,19 @@ class WebSocket:
             self._gate.leave()
 
 
+class _Ending(NamedTuple):
+    """When an exchange is to end. The timer of a loop need not know it: uvloop's does not if that is at once."""
+
+    timer: asyncio.TimerHandle
+    due_s: float
+
+
 class Closings:
     """The long-lived exchanges under way, of one loop, and their ends."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._open: dict[LongLived, asyncio.TimerHandle | None] = {}
+        self._open: dict[LongLived, _Ending | None] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
     def add(self, exchange: LongLived, *, ends_in_s: float | None = None) -> None:
@@ -174,9 +181,9 @@ class Closings:
 
     def discard(self, exchange: LongLived) -> None:
         """It has ended by itself, or it was ended."""
-        timer = self._open.pop(exchange, None)
-        if timer is not None:
-            timer.cancel()
+        planned = self._open.pop(exchange, None)
+        if planned is not None:
+            planned.timer.cancel()
 
     def end_all(self, kinds: tuple[type, ...], spread_s: float) -> None:
         """End the exchanges of these kinds one by one over ``spread_s``; none later than it was to end before."""
@@ -185,11 +192,11 @@ class Closings:
             self._schedule(exchange, spread_s * number / len(chosen))
 
     def _schedule(self, exchange: LongLived, delay_s: float) -> None:
-        timer, due = self._open[exchange], self._loop.time() + delay_s
-        if timer is None or (due < timer.when() and not timer.cancelled()):
-            if timer is not None:
-                timer.cancel()
-            self._open[exchange] = self._loop.call_later(delay_s, self._begin, exchange)
+        planned, due_s = self._open[exchange], self._loop.time() + delay_s
+        if planned is None or due_s < planned.due_s:
+            if planned is not None:
+                planned.timer.cancel()
+            self._open[exchange] = _Ending(self._loop.call_later(delay_s, self._begin, exchange), due_s)
 
     def _begin(self, exchange: LongLived) -> None:
         task = self._loop.create_task(_end(exchange), name="an exchange ended by the handover")

@@ -206,9 +206,15 @@ class Moving:
             return False
         return True
 
-    async def standby(self, instance: Instance, txn: int) -> None:
-        """It serves no longer and keeps its memory."""
-        await self._relay.standby(instance.generation, txn)
+    async def retire(self, instance: Instance, txn: int) -> None:
+        """It serves no longer, keeps its memory, and may not change it any more. That its hooks do not come to an end
+        is no reason to wait; that it may still serve is."""
+        try:
+            await self._relay.retire(instance.generation, txn)
+        except RelayError as error:
+            if error.fault is not RelayFault.TIMEOUT:
+                raise
+            await self._relay.standby(instance.generation, txn)
 
     async def accept(self, instance: Instance, txn: int) -> None:
         """It serves from now on."""
@@ -221,8 +227,7 @@ class Moving:
             await self._reverse(new, old, txn)
         try:
             async with asyncio.timeout(FENCE_S):
-                await self._relay.standby(new.generation, txn)
-                await self._relay.lease(new.generation, txn, granted=False)
+                await self._relay.retire(new.generation, txn)
         except (RelayError, TimeoutError):
             return False
         return True

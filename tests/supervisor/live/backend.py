@@ -220,7 +220,10 @@ def request(sock: socket.socket, method: str, target: str, body: Any = None) -> 
     sock.sendall(b"".join(connection.send(event) or b"" for event in events))
     status, received = 0, bytearray()
     while True:
-        event = connection.next_event()
+        try:
+            event = connection.next_event()
+        except h11.RemoteProtocolError as error:
+            raise ConnectionError(f"the connection ended too early: {error}") from error
         if event is h11.NEED_DATA:
             connection.receive_data(sock.recv(65536))
         elif isinstance(event, h11.Response):

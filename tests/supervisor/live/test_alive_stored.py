@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from tests.supervisor.live.alive import about, fd_count, get_json, lively, wait_pid
@@ -29,7 +30,11 @@ def wait_kept(backend: Backend, count: int) -> None:
     keeper = backend.status()["keeper_pid"]
 
     def kept() -> bool:
-        links = [str(entry.readlink()) for entry in [*Path(f"/proc/{keeper}/fd").iterdir()]]
+        links = []
+        for entry in [*Path(f"/proc/{keeper}/fd").iterdir()]:
+            # It may be closed between the two looks.
+            with suppress(FileNotFoundError):
+                links.append(str(entry.readlink()))
         return sum(link.startswith("/memfd:") for link in links) == count
 
     wait_until(kept, f"{count} memfds are with the keeper")

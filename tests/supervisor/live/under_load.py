@@ -82,7 +82,7 @@ class Site:
 
     def config(self, port: int, folder: Path) -> dict[str, Any]:
         """Its configuration."""
-        env = {"PYTHONPATH": str(ROOT), "BENCH_RELEASE_FILE": str(folder / "release")}
+        env = {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}", "BENCH_RELEASE_FILE": str(folder / "release")}
         return {
             "version": "v1",
             "service": {"name": "web", "command": list(self.command), "env": env},

@@ -74,9 +74,13 @@ class Switch:
 
     async def _grant_new(self, generation: int) -> None:
         service = self._service
-        if service.old is not None:
+        old, txn = service.old, service.machine.txn
+        if old is not None and service.policy.moves_state:
+            await service.moving.retire(old, txn)
+            old.accepts = False
+        elif old is not None:
             # One that does not answer is no reason to wait.
-            await service.moving.revoke(service.old, service.machine.txn)
+            await service.moving.revoke(old, txn)
         await service.moving.grant(service.instances[generation], service.machine.txn)
 
     async def _grant_old(self, _: int) -> None:
@@ -86,9 +90,6 @@ class Switch:
 
     async def _accept(self, generation: int) -> None:
         service = self._service
-        if service.old is not None and service.policy.moves_state:
-            await service.moving.standby(service.old, service.machine.txn)
-            service.old.accepts = False
         await service.moving.accept(service.instances[generation], service.machine.txn)
         service.verdicts.note_serving()
 

@@ -13,6 +13,7 @@ import os
 import socket
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +46,31 @@ _REST_S = 0.5
 _OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the processes of a generation are to do; ``ahead``: what they are told with it, first."""
+
+    kind: Kind
+    body: dict[str, Any]
+    answer: Kind
+    timeout_ms: int = ROLE_MS
+    ahead: Kind | None = None
+
+    def note_in(self, generation: RelayGeneration) -> None:
+        """Those that come later are told it, too."""
+        for kind in (self.ahead, self.kind):
+            if kind is not None:
+                generation.note_order(kind, self.body)
+
+    async def ask(self, peer: Peer, answers: list[dict[str, Any]]) -> None:
+        """Ask one of them and add its answer, if it does not end meanwhile. Raises `RelayError`."""
+        try:
+            answers.append(await peer.ask(self.kind, self.body, self.answer, self.timeout_ms, ahead=self.ahead))
+        except RelayError as error:
+            if error.fault is not RelayFault.GONE:
+                raise
 
 
 class Relay:
@@ -119,7 +145,7 @@ class Relay:
         if not self.peers(generation):
             raise RelayError(RelayFault.NO_PEER, f"no process of generation {generation} speaks SRP")
         body = {"txn": txn, "deadline_ms": max(timeout_ms - 50, timeout_ms // 2)}
-        answers = await self._tell_all(generation, Kind.QUIESCE, body, Kind.QUIESCED, timeout_ms)
+        answers = await self._tell_all(generation, Question(Kind.QUIESCE, body, Kind.QUIESCED, timeout_ms))
         return _inflight(answers)
 
     async def snapshot(self, old: int, txn: int, timeout_ms: int, *, forward_to: int = 0) -> Snapshot:
@@ -143,33 +169,45 @@ class Relay:
 
     async def accept(self, generation: int, txn: int) -> None:
         """Let a generation serve."""
-        await self._tell_all(generation, Kind.ACCEPT, {"txn": txn}, Kind.ACCEPTING)
+        await self._tell_all(generation, Question(Kind.ACCEPT, {"txn": txn}, Kind.ACCEPTING))
 
     async def standby(self, generation: int, txn: int) -> None:
         """Have a generation serve no longer, and keep its memory."""
-        await self._tell_all(generation, Kind.STANDBY, {"txn": txn}, Kind.ACK)
+        await self._tell_all(generation, Question(Kind.STANDBY, {"txn": txn}, Kind.ACK))
 
     async def resume(self, generation: int, txn: int) -> None:
         """Let a generation serve again with the memory it has."""
-        await self._tell_all(generation, Kind.RESUME, {"txn": txn}, Kind.RESUMED)
+        await self._tell_all(generation, Question(Kind.RESUME, {"txn": txn}, Kind.RESUMED))
+
+    async def retire(self, generation: int, txn: int) -> None:
+        """Have a generation serve no longer, keep its memory, and lose the lease: one way there and back for both."""
+        body = {"txn": txn, "epoch": generation, "granted": False}
+        await self._tell_all(generation, Question(Kind.LEASE, body, Kind.ACK, ahead=Kind.STANDBY))
 
     async def lease(self, generation: int, txn: int, *, granted: bool) -> None:
-        """Give or take the right to change state."""
+        """Give or take the right to change state. That it is given is not waited for: what it is told next, to serve
+        or to resume, is answered when it has it."""
         body = {"txn": txn, "epoch": generation, "granted": granted}
-        await self._tell_all(generation, Kind.LEASE, body, Kind.ACK)
+        found = self._generations.get(generation)
+        if not granted:
+            await self._tell_all(generation, Question(Kind.LEASE, body, Kind.ACK))
+        elif found is not None:
+            found.note_order(Kind.LEASE, body)
+            for peer in list(found.peers):
+                with suppress(RelayError):
+                    # One that is gone is told when it comes again.
+                    peer.tell(Kind.LEASE, body)
 
     async def drain(self, generation: int, txn: int, lame_duck_ms: int) -> int:
         """Have a generation ask its clients to leave; returns how many requests it has under way."""
         body = {"txn": txn, "lame_duck_ms": lame_duck_ms}
-        return _inflight(await self._tell_all(generation, Kind.DRAIN, body, Kind.DRAINED))
+        return _inflight(await self._tell_all(generation, Question(Kind.DRAIN, body, Kind.DRAINED)))
 
     async def release(self, generation: int, txn: int) -> None:
         """Tell a generation that nobody will need its memory any more."""
-        await self._tell_all(generation, Kind.RELEASE, {"txn": txn}, Kind.ACK)
+        await self._tell_all(generation, Question(Kind.RELEASE, {"txn": txn}, Kind.ACK))
 
-    async def _tell_all(
-        self, generation: int, kind: Kind, body: dict[str, Any], answer: Kind, timeout_ms: int = ROLE_MS
-    ) -> list[dict[str, Any]]:
+    async def _tell_all(self, generation: int, question: Question) -> list[dict[str, Any]]:
         """Ask all processes of a generation the same; those that come later are told it, too.
 
         Raises `RelayError` as soon as one does not do it; one that ends meanwhile does nothing any more, so that it
@@ -178,25 +216,15 @@ class Relay:
         found = self._generations.get(generation)
         if found is None:
             return []
-        found.note_order(kind, body)
+        question.note_in(found)
         had_any = bool(found.peers) or found.wait_s(self._loop.time()) > 0
-        if kind is not Kind.QUIESCE:
+        if question.kind is not Kind.QUIESCE:
             # Nobody accepts while one is waited for; whoever comes back is told when it does.
             await self._wait_back(found)
         answers: list[dict[str, Any]] = []
-        gone: list[RelayError] = []
-
-        async def ask(peer: Peer) -> None:
-            try:
-                answers.append(await peer.ask(kind, body, answer, timeout_ms))
-            except RelayError as error:
-                if error.fault is not RelayFault.GONE:
-                    raise
-                gone.append(error)
-
-        await _all(ask(peer) for peer in list(found.peers))
+        await _all(question.ask(peer, answers) for peer in list(found.peers))
         if had_any and not answers:
-            raise gone[0] if gone else RelayError(RelayFault.GONE, f"generation {generation} does not connect again")
+            raise RelayError(RelayFault.GONE, f"no process of generation {generation} is there any more")
         return answers
 
     async def _wait_back(self, found: RelayGeneration) -> None:
@@ -275,7 +303,7 @@ class Relay:
         parts = sorted(peer.parts)
         self._on_event("relay.hello", {"generation": hello.generation, "pid": peer.pid, "parts": parts})
         for kind, body in found.orders_for(hello):
-            peer.send(kind, body)
+            peer.tell(kind, body)
 
     def _look_for_division(self, number: int, found: RelayGeneration) -> None:
         """Several processes of a generation have state: only that of the first moves, which has to be said."""

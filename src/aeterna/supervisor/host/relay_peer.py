@@ -107,6 +107,11 @@ class Peer:
         flags = Flags.HAS_FD if fd >= 0 else Flags.NONE
         self._put(frames.encode_json(kind, {**body, "re": self._question}, flags), fd)
 
+    def tell(self, kind: Kind, body: dict[str, Any]) -> None:
+        """Send a frame whose answer nobody waits for. Frames are obeyed in order, so the answer to a later one says
+        that this one was obeyed. Raises `RelayError` as `send`."""
+        self._put(frames.encode_json(kind, {**body, "re": 0}), -1)
+
     def send_bytes(self, kind: Kind, payload: bytes) -> None:
         """Send a frame of bytes. Raises `RelayError` as `send`."""
         self._put(frames.encode(kind, payload), -1)
@@ -128,30 +133,34 @@ class Peer:
             if isinstance(found, RelayError):
                 raise found
             self._read_on()
-            if found.kind in frames.BULK and found.kind in kinds:
-                return found
-            if found.kind in frames.BULK and frames.BULK.isdisjoint(kinds):
-                # What was still on its way when a transfer was given up: it must not spoil the RESUME after that.
+            if self._is_late(found, kinds, txn):
                 self.late_count += 1
                 found.close()
-                continue
-            try:
-                body = found.json()
-            except FrameError as error:
-                found.close()
-                raise RelayError(RelayFault.GARBAGE, str(error)) from error
-            if (body.get("txn") or txn) != txn or body.get("re", self._question) != self._question:
-                self.late_count += 1
-                found.close()
-                continue
-            if found.kind in kinds:
+            elif found.kind in kinds:
                 return found
-            found.close()
-            raise _unwelcome(found.kind, body)
+            else:
+                found.close()
+                raise _unwelcome(found)
 
-    async def ask(self, kind: Kind, body: dict[str, Any], answer: Kind, timeout_ms: int) -> dict[str, Any]:
-        """One question, one answer. Raises `RelayError`."""
+    def _is_late(self, found: Arrival, kinds: Collection[Kind], txn: int) -> bool:
+        """Whether it is about another question or another handover than this one. Raises `RelayError` (GARBAGE)."""
+        if found.kind in frames.BULK:
+            # What was still on its way when a transfer was given up: it must not spoil the RESUME after that.
+            return frames.BULK.isdisjoint(kinds)
+        try:
+            body = found.json()
+        except FrameError as error:
+            found.close()
+            raise RelayError(RelayFault.GARBAGE, str(error)) from error
+        return (body.get("txn") or txn) != txn or body.get("re", self._question) != self._question
+
+    async def ask(
+        self, kind: Kind, body: dict[str, Any], answer: Kind, timeout_ms: int, *, ahead: Kind | None = None
+    ) -> dict[str, Any]:
+        """One question, one answer; ``ahead``: what is told with it, first. Raises `RelayError`."""
         async with self.conversation(timeout_ms, kind.name.lower()):
+            if ahead is not None:
+                self.tell(ahead, body)
             self.send(kind, body)
             arrival = await self.answer((answer,), body.get("txn", 0))
             arrival.close()
@@ -261,11 +270,11 @@ class Peer:
         self._owner.on_end(self)
 
 
-def _unwelcome(kind: int, body: dict[str, Any]) -> RelayError:
-    match kind:
+def _unwelcome(found: Arrival) -> RelayError:
+    match found.kind:
         case Kind.NACK:
-            return RelayError(RelayFault.REFUSED, str(body.get("text", "no reason given"))[:_TEXT_CHARS_MAX])
+            return RelayError(RelayFault.REFUSED, str(found.json().get("text", "no reason given"))[:_TEXT_CHARS_MAX])
         case Kind.BUSY:
-            return RelayError(RelayFault.BUSY, f"{body.get('inflight', '?')} requests are still under way")
-        case _:
+            return RelayError(RelayFault.BUSY, f"{found.json().get('inflight', '?')} requests are still under way")
+        case kind:
             return RelayError(RelayFault.GARBAGE, f"a frame of type 0x{kind:02x} was not expected")

@@ -71,7 +71,7 @@ class Transfer:
             kinds = (Kind.PART, Kind.END, Kind.STATE_JSON, Kind.STATE_BINARY)
             while (arrival := await giver.answer(kinds, txn)).kind == Kind.PART:
                 manifest = read_manifest(arrival)
-                is_streamed = manifest.chunks and taker is not None and not taker.takes_fds
+                is_streamed = arrival.fd < 0 and taker is not None and not taker.takes_fds
                 part = await self._next_part(giver, arrival, manifest, txn, taker if is_streamed else None)
                 if part.name in snapshot.parts:
                     os.close(part.fd)
@@ -127,25 +127,14 @@ class Transfer:
 
     async def _take_chunks(self, giver: Peer, manifest: Manifest, txn: int, stream_to: Peer | None) -> StatePart:
         """A part that comes in pieces, from a process that cannot send descriptors, and goes on to another such."""
-        name, size = manifest.part, manifest.bytes
-        if size > self._limits.bytes_max:
+        name = manifest.part
+        if manifest.bytes > self._limits.bytes_max:
             raise self._too_big()
         if stream_to is not None:
             stream_to.send(Kind.PART, {**_part_of(manifest, -1).plain(), "txn": txn, "ahead": False, "chunks": True})
         fd = _create(name)
-        digest = memory.new_hash(self._limits.algorithm)
         try:
-            got = 0
-            while got < size:
-                payload = (await giver.answer((Kind.CHUNK,), txn)).frame.payload
-                got += len(payload)
-                if got > size:
-                    raise RelayError(RelayFault.GARBAGE, f"part {name!r} is longer than its manifest says")
-                if stream_to is not None:
-                    stream_to.send_bytes(Kind.CHUNK, payload)
-                    await stream_to.wait_sent()
-                digest.update(payload)
-                memory.write(fd, payload)
+            digest = await self._receive_chunks(giver, manifest, txn, fd, stream_to)
         except BaseException as error:
             os.close(fd)
             if isinstance(error, OSError):
@@ -153,8 +142,23 @@ class Transfer:
             raise
         memory.seal(fd)
         part = _part_of(manifest, fd)
-        part.is_live, part.digest = False, digest.hexdigest()
+        part.is_live, part.digest = False, digest
         return part
+
+    async def _receive_chunks(self, giver: Peer, manifest: Manifest, txn: int, fd: int, stream_to: Peer | None) -> str:
+        """Write all of a part to the descriptor; returns its digest."""
+        digest, left = memory.new_hash(self._limits.algorithm), manifest.bytes
+        while left:
+            payload = (await giver.answer((Kind.CHUNK,), txn)).frame.payload
+            left -= len(payload)
+            if left < 0:
+                raise RelayError(RelayFault.GARBAGE, f"part {manifest.part!r} is longer than its manifest says")
+            if stream_to is not None:
+                stream_to.send_bytes(Kind.CHUNK, payload)
+                await stream_to.wait_sent()
+            digest.update(payload)
+            memory.write(fd, payload)
+        return digest.hexdigest()
 
     def _check_size(self, snapshot: Snapshot) -> None:
         if snapshot.size > self._limits.bytes_max:

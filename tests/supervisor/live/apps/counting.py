@@ -14,7 +14,7 @@ from typing import Any
 from aeterna import handover
 
 RELEASE = Path(os.environ["BENCH_RELEASE_FILE"]).read_text().strip()
-counter = handover.state("counter", default=dict)
+counter: dict[str, int] = handover.state("counter", default=dict)
 well_until_s = float("inf")
 
 
