@@ -34,8 +34,8 @@ NEVER_US = 2**62
 class RunRow(msgspec.Struct, frozen=True):
     """One run as the store keeps it. ``key`` is the store's own handle for the run, valid in that store only.
 
-    ``wake_us``: when a released run wants to be claimed again; None = at once. ``note``: why a run is stuck, in
-    words. ``length``: how many events its history holds. ``queue``: where it waits for its start ('' = nowhere);
+    ``wake_us``: when a released run wants to be claimed again; None = at once. ``note``: why a run is stuck, or which
+    signals it waits for, in words. ``length``: how many events its history holds. ``queue``: where it waits for its start ('' = nowhere);
     ``priority``: the lower, the sooner; ``share``: the key under which it shares its queue fairly, and to which limits
     per key apply. ``requires``: capabilities a worker must have. ``crashes``: how many sessions in a row died with the
     run in their hands and nothing recorded meanwhile."""
@@ -409,6 +409,10 @@ class Store(Protocol):
 
     async def inbox(self, run_id: str) -> list[Message]:
         """The messages of a run that no event records yet, in the order of their numbers."""
+        ...
+
+    async def unread(self, session: int) -> list[str]:
+        """The ids of the runs that the session owns and that have something in their inbox."""
         ...
 
     def watch(self, outlook: Outlook) -> None:
