@@ -254,12 +254,14 @@ class QueueRow(msgspec.Struct, frozen=True):
 
 
 class QueueState(msgspec.Struct, frozen=True):
-    """How a queue stands. ``oldest_us``: when the run that waits longest was created."""
+    """How a queue stands. ``oldest_us``: when the run that waits longest was created; ``tat_us``: the number of its
+    rate limit (see `core.gcra`), 0 = never used."""
 
     queue: QueueRow
     pending: int
     running: int
     oldest_us: int | None
+    tat_us: int = 0
 
 
 class ScheduleRow(msgspec.Struct, frozen=True):
@@ -290,11 +292,13 @@ class NoticeKind(StrEnum):
     INBOX = "inbox"
     ENDED = "ended"
     LOST = "lost"
+    SCHEDULES = "schedules"
 
 
 class Notice(msgspec.Struct, frozen=True):
     """Something happened: runs became claimable (RUNS), a message was posted to (INBOX) or an end was recorded of
-    (ENDED) the run ``subject``, or this process's session is over and what it holds is not its own any more (LOST).
+    (ENDED) the run ``subject``, the schedule ``subject`` was put, changed or triggered (SCHEDULES), or this process's
+    session is over and what it holds is not its own any more (LOST).
 
     A notice saves waiting and carries no truth: who misses one finds out when it looks, at the latest after a second.
     """
