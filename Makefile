@@ -125,6 +125,10 @@ bench: $(VENV_BENCH)/.installed-bench ## run the benchmark beside DBOS and other
 docs: $(VENV)/.installed-test ## write the generated parts of docs/ anew
 	@$(BIN)/python -m docs.generate
 
+.PHONY: proto
+proto: $(VENV)/.installed-test ## write the generated messages of proto/ anew
+	@$(BIN)/python -m proto.generate
+
 .PHONY: fmt
 fmt: $(VENV)/.installed-test ## format the code and fix what ruff can fix
 	@$(BIN)/ruff format
