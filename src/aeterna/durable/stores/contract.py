@@ -31,14 +31,18 @@ NEVER_US = 2**62
 """A ``wake_us`` that does not come: the run moves when something is posted to it, and not before."""
 
 
+CRASH_LIMIT = 10
+"""So many sessions in a row may die with a run before it is left alone, unless told otherwise."""
+
+
 class RunRow(msgspec.Struct, frozen=True):
     """One run as the store keeps it. ``key`` is the store's own handle for the run, valid in that store only.
 
     ``wake_us``: when a released run wants to be claimed again; None = at once. ``note``: why a run is stuck, or which
-    signals it waits for, in words. ``length``: how many events its history holds. ``queue``: where it waits for its start ('' = nowhere);
-    ``priority``: the lower, the sooner; ``share``: the key under which it shares its queue fairly, and to which limits
-    per key apply. ``requires``: capabilities a worker must have. ``crashes``: how many sessions in a row died with the
-    run in their hands and nothing recorded meanwhile."""
+    signals it waits for, in words. ``length``: how many events its history holds. ``queue``: where it waits for its
+    start ('' = nowhere); ``priority``: the lower, the sooner; ``share``: the key under which it shares its queue
+    fairly, and to which limits per key apply. ``requires``: capabilities a worker must have. ``crashes``: how many
+    sessions in a row died with the run in their hands and nothing recorded meanwhile."""
 
     key: int
     id: str
@@ -224,8 +228,8 @@ ANY = Choice()
 
 
 class SessionRow(msgspec.Struct, frozen=True):
-    """A session. ``expires_us``: the end of its lease, None = it lives as long as the store is open; ``name``, ``about``:
-    what its worker says of itself (JSON)."""
+    """A session. ``expires_us``: the end of its lease, None = it lives as long as the store is open; ``name``,
+    ``about``: what its worker says of itself (JSON)."""
 
     number: int
     host: str
@@ -240,9 +244,9 @@ class SessionRow(msgspec.Struct, frozen=True):
 
 class QueueRow(msgspec.Struct, frozen=True):
     """A queue and its limits; None = no limit. ``concurrency``: runs of it that are RUNNING at the same time (a run
-    keeps its place from its start to its end, whether it works or waits); ``rate``: starts per ``rate_period_us``, up to
-    ``burst`` at once. ``..._per_share``: the same for each share. A slot is the run's own row, so no crash can leak
-    one."""
+    keeps its place from its start to its end, whether it works or waits); ``rate``: starts per ``rate_period_us``, up
+    to ``burst`` at once. ``..._per_share``: the same for each share. A slot is the run's own row, so no crash can
+    leak one."""
 
     name: str
     concurrency: int | None = None
@@ -328,11 +332,14 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """What is kept of runs. Every method raises a `StoreError` subclass that names the store, what failed and what would
-    help, and `SerializationError`, before it does anything, for text that UTF-8 cannot hold (lone surrogates)."""
+    """What is kept of runs. Every method raises a `StoreError` subclass that names the store, what failed and what
+    would help, and `SerializationError`, before it does anything, for text that UTF-8 cannot hold (lone surrogates)."""
 
     description: str
     """What and where it is, in one line, for messages (``sqlite at /x/orders.db``)."""
+
+    commit_shards: int
+    """How many `commit` calls may be under way at once, with the writes of one run always in the same one."""
 
     is_shared: bool
     """Other processes may work on it at the same time: sessions have leases, and claims are looked for again and
@@ -400,7 +407,16 @@ class Store(Protocol):
 
     async def claim_run(self, session: int, run_id: str, *, by_force: bool = False) -> RunRow | None:
         """Take this run if it is unfinished and no *other* live session owns it, due or not; None otherwise. A run
-        the session owns already is claimed anew (its epoch rises). ``by_force``: take it from whoever owns it."""
+        the session owns already is claimed anew (its epoch rises). ``by_force``: take it from whoever owns it, and
+        forget its crashes."""
+        ...
+
+    async def poisoned(self, limit: int) -> list[RunRow]:
+        """Unfinished runs that nobody owns, whose crashes have reached the limit and that are not STUCK yet."""
+        ...
+
+    def set_crash_limit(self, limit: int) -> None:
+        """From so many crashes on `claim` leaves a run alone; without this call, `CRASH_LIMIT`."""
         ...
 
     async def release_runs(self, session: int, except_keys: Sequence[int], *, at_us: int) -> int:
