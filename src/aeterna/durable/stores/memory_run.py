@@ -142,8 +142,7 @@ class MemoryRun:
         """An append changes the row."""
         self.state, self.detail, self.note = head.state, head.detail, head.note
         self.wake_us, self.updated_us = head.wake_us, at_us
-        if head.state.is_final:
-            self.finished_us = at_us
+        self.finished_us = at_us if head.state.is_final else None
         if head.state.is_final or head.release:
             self.owner = None
             self._heed_inbox()

@@ -4,10 +4,11 @@ file names and command lines that were not UTF-8."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import assert_never
 
 import msgspec
 
-from aeterna.durable.stores.contract import CreateRun, Write
+from aeterna.durable.stores.contract import Append, CreateRun, FireSchedule, Post, Write
 from aeterna.kernel.errors import SerializationError
 
 _CHARS_SHOWN = 20
@@ -35,10 +36,24 @@ def refuse_unrecordable(writes: Sequence[Write]) -> None:
         _encoder.encode(writes)
     except UnicodeEncodeError:
         for write in writes:
-            whose = f"run {write.id!r}: " if isinstance(write, CreateRun) else f"append to the run of key {write.key}: "
+            whose = f"{_name(write)}: "
             for field, text in _texts(write, ""):
                 require_text(whose + field, text)
         raise
+
+
+def _name(write: Write) -> str:
+    match write:
+        case CreateRun():
+            return f"run {write.id!r}"
+        case Append():
+            return f"append to the run of key {write.key}"
+        case Post():
+            return f"message to run {write.run_id!r}"
+        case FireSchedule():
+            return f"run of schedule {write.schedule!r}"
+        case _:
+            assert_never(write)
 
 
 def _texts(value: object, place: str) -> Iterator[tuple[str, str]]:
