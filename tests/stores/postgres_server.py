@@ -163,11 +163,10 @@ class PostgresServer:
 
     def _initialize(self) -> None:
         data = self.directory / "data"
-        command = [self._bin / "initdb", "--pgdata", data, "--username", "postgres", "--auth", "trust"]
+        command: list[str | Path] = [self._bin / "initdb", "--pgdata", data, "--username", "postgres"]
+        command += ["--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"]
         with (self.directory / "initdb.log").open("wb") as output:
-            code = self._popen([*command, "--encoding", "UTF8", "--locale", "C", "--no-sync"], output.fileno()).wait(
-                _START_S
-            )
+            code = self._popen(command, output.fileno()).wait(_START_S)
         if code:
             raise RuntimeError(f"initdb failed:\n{(self.directory / 'initdb.log').read_text('utf-8', 'replace')}")
         with (data / "postgresql.conf").open("a", encoding="utf-8") as file:

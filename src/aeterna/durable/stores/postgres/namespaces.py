@@ -24,6 +24,8 @@ class PostgresNamespaces:
         if not self._is_open:
             await self._database.open()
             self._is_open = True
+            for store in self._stores.values():
+                await store.open()
 
     async def close(self) -> None:
         """See `Namespaces.close`. Idempotent."""

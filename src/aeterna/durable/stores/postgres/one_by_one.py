@@ -24,7 +24,7 @@ from aeterna.durable.stores.contract import (
     Write,
 )
 from aeterna.durable.stores.postgres.connections import Session, columns
-from aeterna.durable.stores.postgres.plan import Extension, body_of, created_and_updated, creation_values, events_of
+from aeterna.durable.stores.postgres.plan import Extension, body_of, creation_values, events_of
 from aeterna.durable.stores.postgres.rows import from_db, maybe_to_db, run_row, to_db
 from aeterna.kernel.errors import InvariantError
 
@@ -50,29 +50,32 @@ async def _create(session: Session, namespace: int, day: int, write: CreateRun) 
     if made:
         return Created(made[0][1], epoch)
     row = await _find(session, namespace, write.id)
-    if row is not None:
-        if session.is_repeat and row.epoch >= epoch and await _begins_with(session, row, write):
-            return Created(row.key, epoch)
-        return Exists(row)
-    assert write.singleton is not None, f"run {write.id!r} was refused and is not there"
-    holders = await session.rows("lock_singleton", namespace, to_db(write.singleton))
-    if not holders:
-        # The run that was in the way ended in this moment.
+    if row is not None and session.is_repeat and row.epoch >= epoch and await _begins_with(session, row, write):
+        return Created(row.key, epoch)
+    run_id = write.id if row is not None else await _holder(session, namespace, write)
+    if run_id is None:
+        # The run that was in the way ended, or was deleted, in this moment.
         return await _create(session, namespace, day, write)
-    holder = from_db(holders[0][0])
-    if write.debounce:
-        await _replace_start(session, namespace, holder, write)
-    row = await _find(session, namespace, holder)
-    assert row is not None
-    return Exists(row)
+    if write.debounce and write.singleton is not None:
+        await _replace_start(session, namespace, run_id, write, write.singleton)
+        row = None
+    row = row or await _find(session, namespace, run_id)
+    return Exists(row) if row is not None else await _create(session, namespace, day, write)
 
 
-async def _replace_start(session: Session, namespace: int, run_id: str, write: CreateRun) -> None:
-    """Give a run that has not begun the beginning of this one."""
-    updated_us = created_and_updated(write.events)[1]
+async def _holder(session: Session, namespace: int, write: CreateRun) -> str | None:
+    """The id of the unfinished run that has the singleton."""
+    if write.singleton is None:
+        return None
+    holders = await session.rows("lock_singleton", namespace, to_db(write.singleton))
+    return from_db(holders[0][0]) if holders else None
+
+
+async def _replace_start(session: Session, namespace: int, run_id: str, write: CreateRun, singleton: str) -> None:
+    """Give a run that nobody has taken yet the beginning of this one."""
     count = len(write.events)
-    found = await session.rows("replace_start", namespace, to_db(run_id), write.wake_us, updated_us, count)
-    for key, day in found:
+    values = (to_db(run_id), to_db(singleton), write.wake_us, count)
+    for key, day in await session.rows("replace_start", namespace, *values):
         await session.rows("drop_events", day, key)
         await session.rows("insert_events", day, key, count, body_of(write.events))
 
@@ -101,12 +104,14 @@ async def _append(session: Session, namespace: int, write: Append) -> Outcome:
 
 
 async def _ends_with(session: Session, write: Append) -> bool:
-    """The history ends with the events of the append."""
+    """The history has the events of the append where it would put them."""
     segments = await session.rows("tail", write.key, write.first)
-    if not segments or segments[0][0] != write.first:
+    if not segments:
         return False
     events = [event for _, _, body in segments for event in decode_segment(body)]
-    return events == events_of(write.events)
+    mine = events_of(write.events)
+    start = write.first - segments[0][0]
+    return bool(mine) and events[start : start + len(mine)] == mine
 
 
 async def _post(session: Session, namespace: int, write: Post) -> Outcome:
@@ -132,8 +137,9 @@ async def _post(session: Session, namespace: int, write: Post) -> Outcome:
     row = await _find(session, namespace, write.run_id)
     if row is None:
         return Refused(None)
-    for (number,) in await session.rows("find_message", row.key, to_db(write.id)):
-        return Posted(number, row.owner, is_duplicate=True)
+    if not row.state.is_final:
+        for (number,) in await session.rows("find_message", row.key, to_db(write.id)):
+            return Posted(number, row.owner, is_duplicate=True)
     return Refused(row)
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from aeterna.durable.core.events import AnyEvent
 from aeterna.durable.core.segment import decode_segment, encode_segment
-from aeterna.durable.stores.contract import Append, CreateRun, Events, Head, Sealed, Write
+from aeterna.durable.stores.contract import Append, CreateRun, Events, FireSchedule, Head, Sealed, Write
 from aeterna.durable.stores.postgres.rows import maybe_to_db, requires_to_db, to_db
 from aeterna.kernel.errors import InvariantError
 
@@ -105,6 +105,9 @@ class Plan:
                 case _:
                     # Text that cannot be written is refused before anything is done.
                     _encoder.encode(write)
+                    created = write.run if isinstance(write, FireSchedule) else write
+                    if isinstance(created, CreateRun):
+                        require_events(created)
                     self.parts.append(Alone(place, write))
         for part in self.parts:
             if isinstance(part, Group):
@@ -156,6 +159,12 @@ class Plan:
         return True
 
 
+def require_events(write: CreateRun) -> None:
+    """Raise `InvariantError` for a run without events."""
+    if not len(write.events):
+        raise InvariantError(f"run {write.id!r} cannot be created without a RunCreated event")
+
+
 def _encodable(text: str) -> str:
     text.encode()
     return text
@@ -163,8 +172,7 @@ def _encodable(text: str) -> str:
 
 def creation_values(write: CreateRun) -> Values:
     """The parameters 3 to 21 of ``create_runs``; raises as `Plan`."""
-    if not len(write.events):
-        raise InvariantError(f"run {write.id!r} cannot be created without a RunCreated event")
+    require_events(write)
     # Tried all at once, which costs next to nothing; the events show it by themselves.
     texts = (write.id, write.workflow, write.version, write.parent or "", write.queue, write.share, *write.requires)
     "".join((*texts, write.singleton or "")).encode()

@@ -190,7 +190,10 @@ class PostgresStore:
 
     async def poisoned(self, limit: int) -> list[RunRow]:
         """See `Store.poisoned`."""
-        return [run_row(values, self.place) for values in await self._rows("read", "poisoned", limit)]
+        return [
+            run_row(values, self.place)
+            for values in await self._rows("read", "poisoned", self._crash_limit, max(limit, 0))
+        ]
 
     async def next_wake(self) -> int | None:
         """See `Store.next_wake`."""

@@ -73,6 +73,9 @@ CREATE INDEX runs_sleeping ON aeterna.runs (namespace, wake_us)
 CREATE INDEX runs_owned ON aeterna.runs (owner) WHERE owner IS NOT NULL;
 CREATE INDEX runs_unread ON aeterna.runs (owner) WHERE owner IS NOT NULL AND signals + orders > 0;
 
+-- Runs that keep killing their workers.
+CREATE INDEX runs_crashed ON aeterna.runs (namespace, key) WHERE crashes > 0 AND finished_us IS NULL;
+
 -- Limits of queues count what has started and not ended.
 CREATE INDEX runs_queued ON aeterna.runs (namespace, queue, share)
     WHERE finished_us IS NULL AND queue <> '';

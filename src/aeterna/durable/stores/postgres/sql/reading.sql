@@ -55,7 +55,7 @@ SELECT id FROM aeterna.runs
 WHERE owner = $1 AND owner IS NOT NULL AND signals + orders > 0 AND finished_us IS NULL ORDER BY key;
 
 -- name: poisoned
--- 1 namespace, 2 limit
+-- 1 namespace, 2 crash limit, 3 limit
 SELECT $run FROM aeterna.runs AS run
-WHERE run.namespace = $1 AND run.owner IS NULL AND run.finished_us IS NULL AND run.crashes >= $2
-  AND run.detail <> 'stuck' ORDER BY run.key;
+WHERE run.namespace = $1 AND run.owner IS NULL AND run.finished_us IS NULL AND run.crashes > 0 AND run.crashes >= $2
+  AND run.detail <> 'stuck' ORDER BY run.key LIMIT $3;

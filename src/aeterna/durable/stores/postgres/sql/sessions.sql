@@ -15,11 +15,13 @@ WHERE namespace = $1 AND number = ANY ($2::bigint[]) AND closed_us IS NULL ORDER
 UPDATE aeterna.sessions SET closed_us = $2 WHERE number = ANY ($1::bigint[]);
 
 -- name: disown
--- 1 sessions, 2 keys that are kept, 3 whether the owner died
+-- 1 sessions, 2 keys that are kept, 3 whether the owner died. Taking a run over records one event, which is no progress.
+-- A message moves a run that nobody owns, but a signal moves none that is paused or has not begun.
 UPDATE aeterna.runs SET
   owner = NULL,
-  wake_us = CASE WHEN orders > 0 OR (signals > 0 AND detail <> 'paused') THEN NULL ELSE wake_us END,
-  crashes = CASE WHEN length > claimed_length + 1 THEN 0 WHEN $3::boolean THEN crashes + 1 ELSE crashes END
+  wake_us = CASE WHEN orders > 0 OR (signals > 0 AND detail <> 'paused' AND state <> 'PENDING') THEN NULL
+                 ELSE wake_us END,
+  crashes = CASE WHEN NOT $3::boolean THEN crashes WHEN length > claimed_length + 1 THEN 0 ELSE crashes + 1 END
 WHERE key IN (SELECT key FROM aeterna.runs WHERE owner = ANY ($1::bigint[]) AND NOT key = ANY ($2::bigint[])
               ORDER BY key FOR NO KEY UPDATE)
 RETURNING key;

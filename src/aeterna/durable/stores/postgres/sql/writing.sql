@@ -61,9 +61,10 @@ WITH given AS MATERIALIZED (
     owner = CASE WHEN given.is_released OR given.has_ended THEN NULL ELSE run.owner END,
     wake_us = CASE
       WHEN given.state IS NULL THEN run.wake_us
-      WHEN given.is_released AND NOT given.has_ended
+      WHEN (given.is_released OR given.has_ended)
            AND (run.orders - coalesce(recorded.orders, 0) > 0
-                OR (run.signals - coalesce(recorded.signals, 0) > 0 AND given.detail <> 'paused')) THEN NULL
+                OR (run.signals - coalesce(recorded.signals, 0) > 0 AND given.detail <> 'paused'
+                    AND given.state <> 'PENDING')) THEN NULL
       ELSE given.wake_us END,
     signals = run.signals - coalesce(recorded.signals, 0),
     orders = run.orders - coalesce(recorded.orders, 0)
@@ -85,9 +86,10 @@ SELECT key FROM written;
 SELECT id, epoch, length FROM aeterna.runs WHERE namespace = $1 AND key = $2 FOR NO KEY UPDATE;
 
 -- name: tail
--- 1 key, 2 first. The segments from there on, to be compared with an append that may have been written before.
+-- 1 key, 2 first. The segments from the one on that holds it, to be compared with an append that may have been written
+-- before, perhaps together with others.
 SELECT seq, events, body FROM aeterna.events
-WHERE day = (SELECT day FROM aeterna.runs WHERE key = $1) AND run = $1 AND seq >= $2 ORDER BY seq;
+WHERE day = (SELECT day FROM aeterna.runs WHERE key = $1) AND run = $1 AND seq + events > $2 ORDER BY seq;
 
 -- name: post
 -- 1 namespace, 2 run id, 3 id, 4 kind, 5 name, 6 payload, 7 at. No row: the run has ended, is not there, or has a
@@ -97,8 +99,9 @@ WITH target AS (
     messages = run.messages + 1,
     signals = run.signals + CASE $4 WHEN 'signal' THEN 1 ELSE 0 END,
     orders = run.orders + CASE $4 WHEN 'signal' THEN 0 ELSE 1 END,
-    wake_us = CASE WHEN run.owner IS NULL AND NOT ($4 = 'signal' AND run.detail = 'paused') THEN NULL
-                   ELSE run.wake_us END
+    wake_us = CASE WHEN run.owner IS NULL
+                        AND ($4 <> 'signal' OR run.orders > 0 OR (run.detail <> 'paused' AND run.state <> 'PENDING'))
+                   THEN NULL ELSE run.wake_us END
   WHERE run.namespace = $1 AND run.id = $2 AND run.finished_us IS NULL
     AND NOT EXISTS (SELECT 1 FROM aeterna.inbox WHERE inbox.run = run.key AND inbox.id = $3 AND $3 <> '')
   RETURNING run.key, run.messages, run.owner
@@ -125,19 +128,15 @@ WHERE namespace = $1 AND id = $2 AND next_us = $3 RETURNING 1;
 -- 1 namespace, 2 id
 SELECT next_us, last_run FROM aeterna.schedules WHERE namespace = $1 AND id = $2 FOR NO KEY UPDATE;
 
--- name: lock_by_id
--- 1 namespace, 2 id
-SELECT key FROM aeterna.runs WHERE namespace = $1 AND id = $2 FOR NO KEY UPDATE;
-
 -- name: lock_singleton
 -- 1 namespace, 2 singleton. The unfinished run that has it.
 SELECT id FROM aeterna.runs WHERE namespace = $1 AND singleton = $2 AND finished_us IS NULL FOR NO KEY UPDATE;
 
 -- name: replace_start
--- 1 namespace, 2 id, 3 wake, 4 updated, 5 how many events. A run that has not begun and that nobody owns gets another
--- beginning.
-UPDATE aeterna.runs SET wake_us = $3, updated_us = $4, length = $5, claimed_length = $5
-WHERE namespace = $1 AND id = $2 AND state = 'PENDING' AND owner IS NULL
+-- 1 namespace, 2 id, 3 singleton, 4 wake, 5 how many events. A run of this singleton that nobody has ever taken gets
+-- another beginning.
+UPDATE aeterna.runs SET wake_us = $4, length = $5
+WHERE namespace = $1 AND id = $2 AND singleton = $3 AND state = 'PENDING' AND epoch = 0
 RETURNING key, day;
 
 -- name: drop_events
