@@ -9,7 +9,8 @@ from aeterna.durable.core import events as ev
 from aeterna.durable.core.events import Payload
 from aeterna.durable.core.gcra import Rate
 from aeterna.durable.core.states import Detail, State
-from aeterna.durable.core.why import NEVER_US, Facts, Kind, Place, Why, Worker, awaited_child, why
+from aeterna.durable.core.why import NEVER_US, awaited_child, why
+from aeterna.durable.core.why_facts import Facts, Kind, Place, Why, Worker
 from aeterna.durable.stores import contract
 from aeterna.durable.stores.contract import RunRow
 
@@ -22,7 +23,7 @@ ALL = Worker(7, "worker one")
 
 
 def facts(row: RunRow = PLAIN, *events: ev.AnyEvent, workers: tuple[Worker, ...] = (ALL,), **others: object) -> Facts:
-    return Facts(row=row, history=(CREATED, *events), workers=workers, now_us=NOW, **others)  # type: ignore[arg-type]
+    return Facts(row=row, history=(CREATED, *events), workers=workers, now_us=NOW, **others)
 
 
 def row(base: RunRow = PLAIN, **fields: object) -> RunRow:
@@ -67,7 +68,7 @@ def test_a_delayed_run_names_its_time():
 
 
 def place(**fields: object) -> Place:
-    return Place(queue="gpu", **fields)  # type: ignore[arg-type]
+    return Place(queue="gpu", **fields)
 
 
 @pytest.mark.parametrize(

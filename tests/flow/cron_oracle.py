@@ -26,9 +26,7 @@ def _at_fixed_times(expression: str, zone: tzinfo, start: datetime, end: datetim
     shown = {time.astimezone(zone).replace(tzinfo=None): time for time in reversed(list(_minutes(start, end)))}
     for wall in _minutes(min(shown), max(shown)):
         if _matches(expression, wall):
-            while wall not in shown:
-                wall += MINUTE  # noqa: PLW2901 - to the first time that exists
-            yield shown[wall]
+            yield next(shown[later] for later in _minutes(wall, max(shown)) if later in shown)
 
 
 def _minutes(start: datetime, end: datetime) -> Iterator[datetime]:

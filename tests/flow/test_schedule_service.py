@@ -22,6 +22,7 @@ from aeterna.durable.stores.contract import (
     ScheduleRow,
 )
 from aeterna.durable.stores.memory import MemoryStore
+from aeterna.kernel.clock import sleep
 from aeterna.testing import FakeClock
 from tests.flow.desk import HOUR, MINUTE, TestDesk, desk, spec
 
@@ -231,7 +232,7 @@ async def test_a_schedule_that_cannot_be_read_is_left_alone_and_told_of_once(
         assert await service.fire_due() == LOOK_S
         assert await service.fire_due() == LOOK_S
         assert await started(world) == [FIRST]
-        assert [record.action for record in caplog.records].count("schedule_broken") == 1  # type: ignore[attr-defined]
+        assert [record.action for record in caplog.records].count("schedule_broken") == 1
         await put_schedule(world, "broken", spec())
         world.wall.advance(HOUR)
         await service.fire_due()
@@ -254,7 +255,7 @@ async def test_a_notice_wakes_the_service():
         service = ScheduleService(world)
         serving = asyncio.create_task(service.serve())
         try:
-            await asyncio.sleep(0)
+            await sleep(0)
             await put_schedule(world, "hourly", spec(overlap=Overlap.BUFFER_ALL))
             world.wall.advance(HOUR)
             service.on_notice(Notice(NoticeKind.SCHEDULES, "hourly"))
@@ -274,8 +275,8 @@ async def test_a_notice_wakes_the_service():
 
 async def until(condition: object) -> None:
     async with asyncio.timeout(5):
-        while not condition():  # type: ignore[operator]
-            await asyncio.sleep(0)
+        while not condition():
+            await sleep(0)
 
 
 async def test_a_store_in_trouble_is_asked_again(caplog: pytest.LogCaptureFixture):

@@ -8,7 +8,7 @@ import pytest
 from aeterna.durable.core import events as ev
 from aeterna.durable.core.events import Payload
 from aeterna.durable.core.states import Detail, State
-from aeterna.durable.core.why import Kind, Why
+from aeterna.durable.core.why_facts import Kind, Why
 from aeterna.durable.operations.queues import put_queue
 from aeterna.durable.operations.why import GENERATIONS_MAX, why
 from aeterna.durable.stores.contract import NEVER_US, Append, Head, MessageKind, Post, QueueRow
@@ -21,7 +21,7 @@ NULL = Payload(b"jnull")
 
 async def add(world: TestDesk, *run_ids: str, **fields: object) -> None:
     for run_id in run_ids:
-        await world.store.commit([create(run_id, **fields)])  # type: ignore[arg-type]
+        await world.store.commit([create(run_id, **fields)])
 
 
 def kinds(found: Why) -> list[Kind]:

@@ -42,6 +42,26 @@ WORKFLOW = (
     Command("history", "show every recorded event of a run", "aeterna.cli.commands.workflow_history"),
     Command("delete", "delete finished runs", "aeterna.cli.commands.workflow_delete"),
     Command("cancel", "ask a run to cancel", "aeterna.cli.commands.cancel"),
+    Command("why", "say what a run waits for", "aeterna.cli.commands.workflow_why"),
+)
+
+QUEUE = (
+    Command("list", "show the queues, their limits and what waits in them", "aeterna.cli.commands.queue_list"),
+    Command("put", "set the limits of a queue", "aeterna.cli.commands.queue_put"),
+    Command("pause", "let nothing of a queue start", "aeterna.cli.commands.queue_pause"),
+    Command("resume", "let the runs of a queue start again", "aeterna.cli.commands.queue_resume"),
+    Command("delete", "forget the limits of a queue", "aeterna.cli.commands.queue_delete"),
+)
+
+SCHEDULE = (
+    Command("list", "show the schedules and when they fire next", "aeterna.cli.commands.schedule_list"),
+    Command("show", "show one schedule and its next times", "aeterna.cli.commands.schedule_show"),
+    Command("put", "create or replace a schedule", "aeterna.cli.commands.schedule_put"),
+    Command("pause", "let a schedule fire no more", "aeterna.cli.commands.schedule_pause"),
+    Command("resume", "let a schedule fire again", "aeterna.cli.commands.schedule_resume"),
+    Command("trigger", "start a run of a schedule now", "aeterna.cli.commands.schedule_trigger"),
+    Command("backfill", "start the runs of past times", "aeterna.cli.commands.schedule_backfill"),
+    Command("delete", "delete a schedule", "aeterna.cli.commands.schedule_delete"),
 )
 
 DB = (
@@ -63,6 +83,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("run", "run a workflow and print its result", "aeterna.cli.commands.run"),
     Command("workflow", "look at runs, cancel and delete them", commands=WORKFLOW),
     Command("cancel", "short for `workflow cancel`", "aeterna.cli.commands.cancel"),
+    Command("queue", "limit how many runs go on at a time, and how fast they start", commands=QUEUE),
+    Command("schedule", "start runs again and again", commands=SCHEDULE),
     Command("start", "start the services of a configuration and keep them alive", "aeterna.cli.commands.start"),
     Command("status", "show the services; with an id, a run", "aeterna.cli.commands.status"),
     Command("reload", "replace a service's code without a gap", "aeterna.cli.commands.reload"),

@@ -8,11 +8,8 @@ both.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Protocol
 
-import msgspec
+from msgspec import structs
 
 from aeterna.durable.core import events as ev
 from aeterna.durable.core import gcra
@@ -21,136 +18,18 @@ from aeterna.durable.core.fold import Run, fold
 from aeterna.durable.core.identity import Key
 from aeterna.durable.core.moments import span, when
 from aeterna.durable.core.states import Detail, State
+from aeterna.durable.core.why_facts import Facts, Kind, Place, Row, Why, listed
 
 NEVER_US = 2**62
 """See ``stores.contract``: whoever has such a wake time waits for a message."""
 _SHOWN_MAX = 3
 
 
-class Kind(StrEnum):
-    """What can keep a run."""
-
-    ENDED = "ended"
-    EXECUTING = "executing"
-    CLAIMABLE = "claimable"
-    DELAYED = "delayed"
-    QUEUE_PAUSED = "queue_paused"
-    CONCURRENCY = "concurrency"
-    RATE = "rate"
-    BEHIND = "behind"
-    NO_WORKER = "no_worker"
-    SLEEPING = "sleeping"
-    SIGNAL = "signal"
-    CHILD = "child"
-    RETRYING = "retrying"
-    CANCELLING = "cancelling"
-    PAUSED = "paused"
-    STUCK = "stuck"
-    POISON = "poison"
-
-
-class Why(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``text``: what the run waits for, in one sentence; ``unblocks``: what would make it go on; ``until_us``: when it
-    goes on by itself; ``run_id``: the run that is spoken of; ``because``: why the run waits that it waits for;
-    ``also``: what else is in its way."""
-
-    kind: Kind
-    text: str
-    unblocks: str = ""
-    until_us: int | None = None
-    run_id: str = ""
-    because: Why | None = None
-    also: tuple[Why, ...] = ()
-
-
-class Row(Protocol):
-    """What is asked of a run's row; see ``stores.contract.RunRow``."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def workflow(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def state(self) -> State: ...
-    @property
-    def detail(self) -> Detail: ...
-    @property
-    def note(self) -> str: ...
-    @property
-    def owner(self) -> int | None: ...
-    @property
-    def wake_us(self) -> int | None: ...
-    @property
-    def finished_us(self) -> int | None: ...
-    @property
-    def queue(self) -> str: ...
-    @property
-    def share(self) -> str: ...
-    @property
-    def requires(self) -> tuple[str, ...]: ...
-    @property
-    def crashes(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """How a run's queue stands towards it. ``ahead``: runs that wait there and come before it; ``running_of_share``:
-    runs of its share that have started."""
-
-    queue: str
-    is_paused: bool = False
-    concurrency: int | None = None
-    concurrency_per_share: int | None = None
-    rate: gcra.Rate | None = None
-    tat_us: int = 0
-    running: int = 0
-    running_of_share: int = 0
-    ahead: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """A live session. None = all workflows, all queues."""
-
-    session: int
-    label: str
-    workflows: frozenset[tuple[str, str]] | None = None
-    queues: frozenset[str] | None = None
-    capabilities: frozenset[str] = frozenset()
-
-    def lacks(self, row: Row) -> str | None:
-        """What keeps it from executing this run, None = nothing."""
-        if self.workflows is not None and (row.workflow, row.version) not in self.workflows:
-            versions = sorted(version for name, version in self.workflows if name == row.workflow)
-            if versions:
-                return f"has version {_listed(versions)} of workflow {row.workflow!r}, not {row.version!r}"
-            return f"does not have workflow {row.workflow!r}"
-        if row.queue and row.state is State.PENDING and self.queues is not None and row.queue not in self.queues:
-            return f"does not serve queue {row.queue!r}"
-        missing = sorted(set(row.requires) - self.capabilities)
-        return f"does not have {_listed(missing)}" if missing else None
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """All that is asked. ``unread``: messages in the inbox; ``place``: None for a run of no queue."""
-
-    row: Row
-    history: Sequence[ev.AnyEvent]
-    workers: Sequence[Worker]
-    now_us: int
-    unread: int = 0
-    place: Place | None = None
-    child: Why | None = None
-
-
 def why(facts: Facts) -> Why:
     """What the run waits for."""
     reasons = _reasons(facts)
     first = reasons[0]
-    return msgspec.structs.replace(first, run_id=facts.row.id, also=tuple(reasons[1:]))
+    return structs.replace(first, run_id=facts.row.id, also=tuple(reasons[1:]))
 
 
 def awaited_child(history: Sequence[ev.AnyEvent]) -> str | None:
@@ -312,7 +191,7 @@ def _no_worker(facts: Facts) -> list[Why]:
     if row.queue and row.state is State.PENDING:
         needs.append(f"queue {row.queue!r}")
     if row.requires:
-        needs.append(_listed(row.requires))
+        needs.append(listed(row.requires))
     return [Why(Kind.NO_WORKER, f"no worker can execute it: {shown}{more}", f"start a worker with {', '.join(needs)}")]
 
 
@@ -325,7 +204,3 @@ def _error(history: Sequence[ev.AnyEvent], key: Key) -> str:
 
 def _count(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names))

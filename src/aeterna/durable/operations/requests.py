@@ -218,7 +218,7 @@ async def _ask_why(world: World, request: AskWhy) -> Answer:
     return {"why": msgspec.to_builtins(await why(world, request.id))}
 
 
-_HANDLERS: dict[type, Callable[[World, Any], Awaitable[Answer]]] = {
+_HANDLERS: dict[type[msgspec.Struct], Callable[[World, Any], Awaitable[Answer]]] = {
     PutQueue: _put_queue,
     DeleteQueue: _delete_queue,
     PauseQueue: _pause_queue,
@@ -234,5 +234,5 @@ _HANDLERS: dict[type, Callable[[World, Any], Awaitable[Answer]]] = {
     BackfillSchedule: _backfill_schedule,
     AskWhy: _ask_why,
 }
-OPS = frozenset(str(kind.__struct_config__.tag) for kind in _HANDLERS)  # type: ignore[attr-defined]
+OPS = frozenset(str(kind.__struct_config__.tag) for kind in _HANDLERS)
 """What a request may ask for."""

@@ -120,18 +120,8 @@ async def backfill_schedule(
     The runs have the ids they would have had, so those that exist are not started again. ``overlap``: one after the
     other (``buffer_all``) or all at once (``allow_all``). Raises `UsageError` for others, and if there is no such time.
     """
-    if overlap not in (Overlap.BUFFER_ALL, Overlap.ALLOW_ALL):
-        raise UsageError(
-            f"a backfill cannot have the overlap policy {overlap.value!r}, which would leave out runs: "
-            "use buffer_all (one after the other) or allow_all (all at once)"
-        )
-    if end_us > world.clock.now_us():
-        raise UsageError(f"a backfill ends at {iso_utc(end_us)}, which has not come: the schedule itself fires then")
-    row = await _get(world, schedule)
-    spec = structs.replace(
-        read_spec(row), of=schedule, jitter_us=0, start_us=start_us, end_us=end_us, overlap=overlap,
-        catch_up_us=ALWAYS_US,
-    )  # fmt: skip
+    _check_backfill(world, end_us, overlap)
+    spec = _repeating(schedule, read_spec(await _get(world, schedule)), start_us, end_us, overlap)
     backfill = f"{schedule}~{iso_utc(start_us)}~{iso_utc(end_us)}"
     next_us = timeline(backfill, spec).next_us(start_us - 1)
     if next_us is None:
@@ -139,6 +129,29 @@ async def backfill_schedule(
     await world.store.put_schedule(ScheduleRow(backfill, _text(spec), next_us))
     world.announce(Notice(NoticeKind.SCHEDULES, backfill))
     return backfill
+
+
+def _check_backfill(world: World, end_us: int, overlap: Overlap) -> None:
+    if overlap not in (Overlap.BUFFER_ALL, Overlap.ALLOW_ALL):
+        raise UsageError(
+            f"a backfill cannot have the overlap policy {overlap.value!r}, which would leave out runs: "
+            "use buffer_all (one after the other) or allow_all (all at once)"
+        )
+    if end_us > world.clock.now_us():
+        raise UsageError(f"a backfill ends at {iso_utc(end_us)}, which has not come: the schedule itself fires then")
+
+
+def _repeating(schedule: str, spec: ScheduleSpec, start_us: int, end_us: int, overlap: Overlap) -> ScheduleSpec:
+    """The spec of a backfill: the same times, late as they are."""
+    return structs.replace(
+        spec,
+        of=schedule,
+        jitter_us=0,
+        start_us=start_us,
+        end_us=end_us,
+        overlap=overlap,
+        catch_up_us=ALWAYS_US,
+    )
 
 
 def _text(spec: ScheduleSpec) -> str:

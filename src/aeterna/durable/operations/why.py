@@ -8,8 +8,9 @@ import msgspec
 
 from aeterna.durable.core.fairness import rate_of
 from aeterna.durable.core.states import State
-from aeterna.durable.core.why import Facts, Place, Why, Worker, awaited_child
+from aeterna.durable.core.why import awaited_child
 from aeterna.durable.core.why import why as explain
+from aeterna.durable.core.why_facts import Facts, Place, Why, Worker
 from aeterna.durable.operations.describe import describe
 from aeterna.durable.operations.world import World, forwarded
 from aeterna.durable.stores.contract import RunQuery, RunRow, SessionRow
