@@ -68,6 +68,15 @@ BROAD_EXCEPT: dict[str, Allowed] = {
     "src/aeterna/supervisor/performing.py": Allowed(
         1, "a mistake of ours must end in a verdict, not in a service that waits for ever"
     ),
+    "src/aeterna/durable/engine/coordinator/committer.py": Allowed(
+        2, "what one client sends must not end the service of the others; the culprit alone hears of it"
+    ),
+    "src/aeterna/durable/engine/coordinator/coordinator.py": Allowed(
+        1, "the supervised loop of a namespace's services: logged and started again"
+    ),
+    "src/aeterna/server/rpc/session.py": Allowed(
+        1, "what one worker asks must not end its stream: it is logged and answered as a bug"
+    ),
     "src/aeterna/durable/engine/journal.py": Allowed(
         1, "nothing was written; the supervised task tries again, and fails there if it must"
     ),

@@ -41,10 +41,14 @@ _KINDS = {
     MessageKind.RESUME: pb.MESSAGE_KIND_RESUME,
 }
 _KINDS_BACK: dict[int, MessageKind] = {number: kind for kind, number in _KINDS.items()}
-_NOTICES: dict[NoticeKind, pb.NoticeKind] = {
-    kind: pb.NoticeKind.Value(f"NOTICE_KIND_{kind.name}") for kind in NoticeKind
+_NOTICES = {
+    NoticeKind.RUNS: pb.NOTICE_KIND_RUNS,
+    NoticeKind.INBOX: pb.NOTICE_KIND_INBOX,
+    NoticeKind.ENDED: pb.NOTICE_KIND_ENDED,
+    NoticeKind.LOST: pb.NOTICE_KIND_LOST,
+    NoticeKind.SCHEDULES: pb.NOTICE_KIND_SCHEDULES,
 }
-_NOTICES_BACK: dict[int, NoticeKind] = {number: kind for kind, number in _NOTICES.items()}
+_NOTICES_BACK: dict[int, NoticeKind] = {number: notice_kind for notice_kind, number in _NOTICES.items()}
 
 
 def state_from(number: int) -> State:
