@@ -128,8 +128,8 @@ def test_a_store_that_is_full_for_good_does_not_keep_an_engine_from_ending() -> 
 def _pending(engine: Engine) -> list[asyncio.Future[Any]]:
     """The futures of the journal and the waiters that nobody will set any more."""
     journal = engine.journal
-    handed = [] if journal._handed is None else journal._handed.creations
-    futures: list[asyncio.Future[Any]] = [future for _, future in [*journal._creations, *handed]]
+    handed = [] if journal._handed is None else journal._handed.requests
+    futures: list[asyncio.Future[Any]] = [future for _, future in [*journal._requests, *handed]]
     futures += journal._barriers
     for waiting in engine.waiters._futures.values():
         futures += waiting

@@ -22,6 +22,7 @@
     ├── RunError                       the outcome of user code, recorded in a history
     │   ├── WorkflowFailedError
     │   ├── WorkflowCancelledError
+    │   ├── QueryFailedError
     │   ├── StepFailed
     │   ├── StepTimeoutError
     │   └── PermanentError             raised by user code: do not retry
@@ -128,6 +129,10 @@ class WorkflowFailedError(RunError):
 
 class WorkflowCancelledError(RunError):
     """The run was cancelled before it completed."""
+
+
+class QueryFailedError(RunError):
+    """The function that was to answer the query raised an error."""
 
 
 class StepFailed(RunError):  # noqa: N818 - named as a fact of the history, like the event it mirrors

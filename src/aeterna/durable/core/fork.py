@@ -15,9 +15,9 @@ def fork_history(history: Sequence[ev.AnyEvent], length: int, run_id: str) -> li
     """The events that a fork of run ``run_id`` begins with: the first ``length`` of ``history``, 1 at least, and none
     from a request to cancel on, because what the code did then it did on that request.
 
-    Left out is what concerned that run alone: who took it over, pauses, its end, and children that had not ended, because
-    the fork starts its own. Signals stay, as part of what the code has seen; their numbers go, because the inbox of
-    the fork counts anew. All times stay, because the code has seen them too."""
+    Left out is what concerned that run alone: who took it over, pauses, its end, and children that had not ended,
+    because the fork starts its own. Signals stay, as part of what the code has seen; their numbers go, because the
+    inbox of the fork counts anew. All times stay, because the code has seen them too."""
     kept = list(takewhile(_is_shared, history[: max(length, 1)]))
     ended = {_child(event) for event in kept if isinstance(event, ev.ChildCompleted | ev.ChildFailed)}
     has_started = False

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from aeterna.durable.core.events import AnyEvent
 from aeterna.durable.core.states import Detail, State
+from aeterna.durable.engine.background import as_callback
 from aeterna.durable.engine.journal import RETRY_FIRST_S, RETRY_LONGEST_S
+from aeterna.durable.engine.messages import keep_from_starting
 from aeterna.durable.engine.program import WorkflowDefinition
 from aeterna.durable.engine.timers import Alarm
-from aeterna.durable.stores.contract import Append, Head, RunRow
+from aeterna.durable.stores.contract import ANY, Append, Choice, Head, Message, RunRow
 from aeterna.kernel.clock import sleep
 from aeterna.kernel.errors import StoreCorruptError, StoreError, UnknownWorkflowError
 
@@ -37,6 +39,7 @@ class Claimed:
     row: RunRow
     definition: WorkflowDefinition
     history: list[AnyEvent]
+    messages: list[Message]
 
 
 class Claims:
@@ -52,6 +55,11 @@ class Claims:
         self.exclusive = asyncio.Lock()
         """Held from claiming a run until it is in memory. A session may claim its own run again, which makes the
         epoch of the first claim worthless, so two claims of one run must never overlap."""
+        options = engine.options
+        self.choice = ANY
+        if engine.store.is_shared:
+            # Alone, this process also takes what it cannot execute, to say so in the run's row.
+            self.choice = Choice(engine.program.places(), options.queues, options.capabilities)
 
     def look(self) -> None:
         """There may be something to claim."""
@@ -103,7 +111,7 @@ class Claims:
             self.look_when_free()
             return
         async with self.exclusive:
-            rows = await engine.store.claim(engine.session, engine.clock.now_us(), min(room, CLAIM_BATCH))
+            rows = await engine.store.claim(engine.session, engine.clock.now_us(), min(room, CLAIM_BATCH), self.choice)
             try:
                 await self.load(rows)
             except StoreError:
@@ -126,6 +134,15 @@ class Claims:
                     if row is not None:
                         await self.load([row])
         return engine.residents.get(run_id)
+
+    async def park(self, run_id: str) -> None:
+        """See to a run that has not begun and is asked to end or to pause: that must not wait for its turn."""
+        engine = self._engine
+        row = await engine.store.get_run(run_id)
+        if row is None or row.owner is not None:
+            return
+        if keep_from_starting(row, await engine.store.inbox(run_id), engine.clock.now_us()) is not None:
+            await self.fetch(run_id)
 
     @contextmanager
     def owning(self, run_id: str) -> Iterator[None]:
@@ -157,30 +174,33 @@ class Claims:
     async def _read(self, row: RunRow) -> Claimed | None:
         """The run as it is to be executed here, None if it cannot be."""
         program = self._engine.program
+        messages = await self._engine.store.inbox(row.id)
+        write = keep_from_starting(row, messages, self._engine.clock.now_us())
+        if write is not None:
+            await self._engine.store.commit([write])
+            if write.head is not None and write.head.state.is_final:
+                self._engine.ended_unseen(row)
+            return None
         definition = program.find(row.workflow, row.version)
         if definition is None or not (row.parent or program.serves(definition)):
             await self._leave_alone(row, self._why_unknown(row))
             return None
         try:
-            return Claimed(row, definition, await self._engine.store.history(row.id))
+            return Claimed(row, definition, await self._engine.store.history(row.id), messages)
         except StoreCorruptError as error:
             await self._leave_alone(row, f"its history cannot be read: {error}")
             return None
 
     async def _adopt(self, claimed: Sequence[Claimed]) -> None:
         engine = self._engine
-        loop = asyncio.get_running_loop()
-        adopted: asyncio.Future[None] = loop.create_future()
 
         def adopt() -> None:
-            # A plain callback, because workflow code must not run inside another task.
-            if not adopted.done():
-                adopted.set_result(None)
             for run in claimed:
-                engine.adopt(run.row, run.row.id, run.definition, run.history, taken_over_by=engine.session)
+                engine.adopt(
+                    run.row, run.row.id, run.definition, run.history, run.messages, taken_over_by=engine.session
+                )
 
-        loop.call_soon(adopt)
-        await adopted
+        await as_callback(adopt)
 
     async def _set_alarm(self) -> None:
         wake_us = await self._engine.store.next_wake()
