@@ -24,7 +24,7 @@ BIN := $(VENV)/bin
 CORE := src/aeterna/*/core/*
 # The keeper runs without site-packages (python -I -S), so nothing can be loaded into it that measures.
 UNMEASURABLE := src/aeterna/supervisor/keeper/*
-TYPED := src $(filter-out tests/typing/bad_calls.py,$(wildcard tests/typing/*.py))
+TYPED := src $(filter-out tests/typing/bad_calls.py,$(wildcard tests/typing/*.py)) $(wildcard examples/*.py)
 
 # create_venv DIR: makes a virtual environment in DIR unless it has one with a Python that is new enough.
 # Without ensurepip (Debian splits it off), virtualenv is unpacked beside it: nothing outside the checkout is touched.

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import ast
 import os
-import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from tests.tidy.source import ROOT
 
-EXAMPLES = sorted((ROOT / "examples").glob("*/main.py"))
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 TOPICS = {
     "quickstart",
-    "order-processing",
-    "parallel-batch",
-    "error-handling",
-    "long-task",
-    "child-workflows",
-    "conditional-logic",
-    "human-approval",
+    "order_processing",
+    "parallel_batch",
+    "error_handling",
+    "long_task",
+    "child_workflows",
+    "conditional_logic",
+    "human_approval",
 }
 
 
 def claimed_output(path: Path) -> str:
-    """What the docstring shows below ``$ python main.py``."""
-    text = path.read_text(encoding="utf-8")
-    shown = re.search(r"^    \$ python main\.py\n((?:    .*\n)+)", text, flags=re.MULTILINE)
-    assert shown is not None, f"{path} does not show its output"
-    return re.sub(r"^    ", "", shown[1], flags=re.MULTILINE)
+    """What the docstring shows below ``$ python NAME``, up to an empty line."""
+    words = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert words is not None
+    shown = words.partition(f"$ python {path.name}\n")[2].partition("\n\n")[0]
+    assert shown, f"{path} does not show its output"
+    return textwrap.dedent(shown) + "\n"
 
 
 def run_example(path: Path, place: Path) -> str:
@@ -44,14 +46,14 @@ def run_example(path: Path, place: Path) -> str:
 
 
 def test_there_is_an_example_of_every_topic() -> None:
-    assert {path.parent.name for path in EXAMPLES} == TOPICS
+    assert {path.stem for path in EXAMPLES} == TOPICS
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_prints_what_it_says(path: Path, tmp_path: Path) -> None:
     assert run_example(path, tmp_path) == claimed_output(path)
 
 
 def test_an_example_that_chooses_its_ids_finds_the_earlier_run(tmp_path: Path) -> None:
-    path = ROOT / "examples/child-workflows/main.py"
+    path = ROOT / "examples" / "child_workflows.py"
     assert run_example(path, tmp_path) == run_example(path, tmp_path)

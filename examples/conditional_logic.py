@@ -1,6 +1,6 @@
 """The results of steps decide what comes next, in plain Python: ``if``, ``for``, ``while``.
 
-$ python main.py
+$ python conditional_logic.py
 250: approved at once
 5000: approved after 2 checks
 90000: refused, the risk is high

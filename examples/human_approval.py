@@ -1,6 +1,6 @@
 """A run waits for people, for days if need be: a signal is kept until the run takes it, whatever restarts meanwhile.
 
-$ python main.py
+$ python human_approval.py
 expense 1 waits: for ada's word
 expense 1: paid, approved by ada
 expense 2: refused by grace

@@ -1,6 +1,6 @@
 """A long task tells how far it is, and goes on from there after a failure.
 
-    $ python main.py
+    $ python long_task.py
     attempt 1 begins at page 0
     attempt 2 begins at page 4
     indexed 10 pages

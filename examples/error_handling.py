@@ -1,7 +1,7 @@
 """What may go wrong, and what the workflow does about it: retries, errors that no retry helps, time limits, and
 undoing.
 
-    $ python main.py
+    $ python error_handling.py
     quote, attempt 1
     quote, attempt 2
     quote, attempt 3

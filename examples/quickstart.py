@@ -1,6 +1,6 @@
 """The smallest workflow: one step, one result.
 
-    $ python main.py
+    $ python quickstart.py
     Hello, World!
 
 The run is kept in ``.aeterna/quickstart.db``. With ``AETERNA_SERVER=localhost:7233`` a server keeps it instead

@@ -1,6 +1,6 @@
 """An order goes through its four steps; each is recorded, so that a crash repeats none that has finished.
 
-$ python main.py
+$ python order_processing.py
 in stock: laptop
 reserved: laptop
 paid: 1299.00

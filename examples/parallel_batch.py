@@ -1,6 +1,6 @@
 """A batch: many runs at the same time, from a plain program and from a workflow.
 
-$ python main.py
+$ python parallel_batch.py
 from a program : [1, 4, 9, 16]
 from a workflow: total 30
 """

@@ -1,6 +1,6 @@
 """A workflow made of workflows: each child is a run of its own, with its own history, and may be looked at by itself.
 
-$ python main.py
+$ python child_workflows.py
 report of 3 chapters, 9 words
 child: COMPLETED
 """
