@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from aeterna import App, Context, PermanentError, RetryPolicy, activity
 
@@ -58,7 +59,7 @@ async def trip(ctx: Context) -> str:
     try:
         for what in ("flight", "hotel"):
             await ctx.step(book, what)
-            undo.append(lambda what=what: ctx.step(cancel, what))
+            undo.append(partial(ctx.step, cancel, what))
         await ctx.step(book_car)
     except PermanentError as error:
         for compensate in reversed(undo):

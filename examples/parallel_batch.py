@@ -8,6 +8,7 @@ from a workflow: total 30
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from aeterna import App, Context
 
@@ -27,7 +28,7 @@ async def work(ctx: Context, number: int) -> int:
 @app.workflow
 async def batch(ctx: Context, numbers: list[int]) -> int:
     """Every part is a run of its own; the first failure would cancel the others."""
-    parts = await ctx.parallel([lambda number=number: ctx.child(work, number) for number in numbers])
+    parts = await ctx.parallel([partial(ctx.child, work, number) for number in numbers])
     return sum(parts)
 
 

@@ -8,9 +8,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import pytest
-from aeterna.durable.operations.pause import pause
-from aeterna.durable.operations.resume import resume
-from aeterna.durable.operations.signal import signal
 
 from aeterna import App, Context
 from aeterna.durable.core import events as ev
@@ -22,6 +19,9 @@ from aeterna.durable.engine.options import EngineOptions
 from aeterna.durable.engine.own_world import OwnWorld
 from aeterna.durable.engine.program import Program
 from aeterna.durable.operations.await_result import await_result
+from aeterna.durable.operations.pause import pause
+from aeterna.durable.operations.resume import resume
+from aeterna.durable.operations.signal import signal
 from aeterna.durable.stores.contract import Notice, NoticeKind
 from aeterna.durable.stores.memory import MemoryStore
 from aeterna.kernel.clock import sleep

@@ -13,6 +13,7 @@ import pytest
 
 from aeterna.durable.engine.engine import Engine
 from aeterna.durable.engine.options import EngineOptions
+from aeterna.durable.engine.own_world import OwnWorld
 from aeterna.durable.engine.program import Program
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.stores.memory import MemoryStore
@@ -76,7 +77,7 @@ def test_nobody_waits_for_an_engine_that_has_ended(turns: int, is_at_once: bool,
         await _start(engine, "asked", 60_000)
         refusing = is_full
         asking = [
-            asyncio.create_task(await_result(engine, "asked")),
+            asyncio.create_task(await_result(OwnWorld(engine), "asked")),
             asyncio.create_task(_start(engine, "late", 60_000)),
             asyncio.create_task(engine.cancel("asked", "enough")),
             asyncio.create_task(engine.journal.barrier()),
@@ -85,7 +86,7 @@ def test_nobody_waits_for_an_engine_that_has_ended(turns: int, is_at_once: bool,
             await sleep(0)
         await engine.stop()
         assert not _pending(engine)
-        asking.append(asyncio.create_task(await_result(engine, "asked")))
+        asking.append(asyncio.create_task(await_result(OwnWorld(engine), "asked")))
         asking.append(asyncio.create_task(engine.journal.barrier()))
         asking.append(asyncio.create_task(_start(engine, "after", 60_000)))
         _, waiting = await asyncio.wait(asking, timeout=1)

@@ -44,7 +44,7 @@ class Environment:
     def __init__(
         self, store: FullStore | None = None, *, started_at: datetime | None = None, gate: Gate = open_gate
     ) -> None:
-        self.store = store or MemoryStore()
+        self.store: FullStore = store or MemoryStore()
         start_us = START_US if started_at is None else round(started_at.timestamp() * 1e6)
         self.clock = FakeClock(start_us)
         self._gate = gate

@@ -85,6 +85,7 @@ class FaultyStore:
         self.inner = inner
         self.description = inner.description
         self.is_shared = inner.is_shared
+        self.commit_shards = inner.commit_shards
         self.calls = 0
         self.is_dead = False
         self._gate = gate
@@ -177,6 +178,14 @@ class FaultyStore:
     async def claim_run(self, session: int, run_id: str, *, by_force: bool = False) -> RunRow | None:
         """See `Store.claim_run`."""
         return await self._pass("claim_run", lambda: self.inner.claim_run(session, run_id, by_force=by_force))
+
+    async def poisoned(self, limit: int) -> list[RunRow]:
+        """See `Store.poisoned`."""
+        return await self._pass("poisoned", lambda: self.inner.poisoned(limit))
+
+    def set_crash_limit(self, limit: int) -> None:
+        """See `Store.set_crash_limit`."""
+        self.inner.set_crash_limit(limit)
 
     async def release_runs(self, session: int, except_keys: Sequence[int], *, at_us: int) -> int:
         """See `Store.release_runs`."""

@@ -109,7 +109,7 @@ async def _run(workflow: Workflow[..., Any], arguments: Payload, progress: _Prog
         try:
             if not is_new:
                 await _tell_of_earlier(engine, workflow, arguments, progress.run_id)
-            return await await_result(engine, progress.run_id)
+            return await await_result(await app.world(), progress.run_id)
         except asyncio.CancelledError:
             progress.steps = plain_steps_in_flight(engine)
             end_at_once_next_time()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aeterna.durable.core.fold import fold
 from aeterna.durable.engine.background import as_callback
+from aeterna.durable.engine.poison import set_poison_aside
 from aeterna.durable.stores.contract import Notice, NoticeKind
 from aeterna.kernel.clock import sleep
 from aeterna.kernel.errors import StoreError
@@ -23,6 +24,7 @@ log = logging.getLogger("aeterna.engine")
 
 ENDS_PER_LOOK = 100
 """Of so many runs that somebody here waits for and that are elsewhere, each look asks whether they have ended."""
+LOOKS_PER_POISON = 10
 SHORT_SLEEP_US = 2_000_000
 """A run that wakes so soon is not worth letting go of."""
 
@@ -33,6 +35,7 @@ class Lookout:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._asked: list[str] = []
+        self._looks = 0
 
     def hear(self, notice: Notice) -> None:
         """Something happened, here or elsewhere; from a plain callback of the loop."""
@@ -51,8 +54,10 @@ class Lookout:
                 engine.background.do(engine.tenure.lost)
 
     async def serve(self) -> None:
-        """Look for ever; ends by cancellation. At once where nobody else works on the store."""
+        """Look for ever; ends by cancellation. Once, and not again, where nobody else works on the store."""
         engine = self._engine
+        if not engine.store.is_shared:
+            engine.background.do(lambda: set_poison_aside(engine))
         while engine.store.is_shared:
             await sleep(engine.options.look_s)
             try:
@@ -68,6 +73,9 @@ class Lookout:
             await engine.store.expire_sessions(engine.clock.now_us())
         for run_id in await engine.store.unread(engine.session):
             engine.mail.arrived(run_id)
+        if self._looks % LOOKS_PER_POISON == 0:
+            await set_poison_aside(engine)
+        self._looks += 1
         self._asked = [run_id for run_id in self._asked if self._is_awaited(run_id)]
         if not self._asked:
             self._asked = [run_id for run_id in self._awaited() if not engine.is_resident(run_id)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import cast
 
 from aeterna.durable.core.events import Payload
 from aeterna.durable.core.fold import Run
 from aeterna.durable.engine.engine import Engine
 from aeterna.durable.engine.program import StartOptions, WorkflowDefinition
-from aeterna.durable.stores.contract import Exists, Notice, NoticeKind, Outcome, Store, Write
+from aeterna.durable.stores.contract import Exists, FullStore, Notice, NoticeKind, Outcome, Write
 from aeterna.kernel.clock import Clock
 from aeterna.kernel.limits import Limits
 
@@ -22,7 +23,8 @@ class OwnWorld:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.store: Store = engine.store
+        # The store of a server's worker has no registry; there, operations on queues and schedules go to the server.
+        self.store = cast("FullStore", engine.store)
         self.clock: Clock = engine.clock
         self.limits: Limits = engine.options.limits
 

@@ -255,8 +255,12 @@ class App:
         return await self._opened.engine()
 
     async def world(self) -> World:
-        """Where operations on runs work: the engine's, or the server's for an app that executes nothing."""
+        """Where operations on runs work: at the server, or in this process's engine where there is none."""
         return await self._opened.world()
+
+    async def own_world(self, run_id: str) -> OwnWorld | None:
+        """The engine of this process, if there is no server or it has the run in memory."""
+        return await self._opened.own_world(run_id)
 
     async def close(self) -> None:
         """Stop the engine; unfinished runs go on when the app is opened again. Idempotent."""
@@ -267,9 +271,9 @@ class App:
     ) -> str:
         """Start a run, or find the one that is meant; returns its id once that is durable. `Workflow.start` calls
         it."""
-        world = await self.world()
-        if isinstance(world, OwnWorld):
-            return await world.start(definition, arguments, run_id, how)
+        own_world = await self._opened.own_world()
+        if own_world is not None:
+            return await own_world.start(definition, arguments, run_id, how)
         options = how or StartOptions()
         request = StartRequest(
             id=run_id,
@@ -284,7 +288,7 @@ class App:
             debounce=options.debounce,
             requires=options.requires,
         )
-        return (await start(world, request)).id
+        return (await start(await self.world(), request)).id
 
     def place(self, store: Store, clock: Clock) -> None:
         """Use this store and clock from the next opening on; raises `InvalidStateError` while the app is open."""

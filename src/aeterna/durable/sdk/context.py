@@ -171,23 +171,14 @@ class Context:
         place = next(index for index, task in enumerate(tasks) if task.done() and task not in rest)
         return place, tasks[place].result()
 
-    @overload
-    def query(self, fn: Query, /) -> Query: ...
-    @overload
-    def query(self, *, name: str) -> Callable[[Query], Query]: ...
-
-    def query(self, fn: Any = None, /, *, name: str | None = None) -> Any:
-        """Let a plain function answer ``handle.query("name", ...)`` from now on: ``@ctx.query`` or
-        ``@ctx.query(name=...)``.
+    def query(self, fn: Query, /, *, name: str | None = None) -> Query:
+        """Let a plain function answer ``handle.query("name", ...)`` from now on: ``@ctx.query``, or
+        ``ctx.query(function, name=...)``.
 
         It reads the workflow's variables and changes nothing. It answers after the run's end, too, and in any process
         that has the code."""
-
-        def register(function: Query) -> Query:
-            self._execution.queries.register(name or getattr(function, "__name__", "?"), function)
-            return function
-
-        return register if fn is None else register(fn)
+        self._execution.queries.register(fn.__name__ if name is None else name, fn)
+        return fn
 
     async def parallel(self, branches: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
         """Run branches at the same time and return their results in the order given.

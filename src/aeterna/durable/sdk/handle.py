@@ -8,7 +8,6 @@ from aeterna.durable.core import codec
 from aeterna.durable.core.fold import Run
 from aeterna.durable.core.states import State
 from aeterna.durable.engine.failures import rebuild_error
-from aeterna.durable.engine.own_world import OwnWorld
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.operations.cancel import cancel
 from aeterna.durable.operations.describe import describe
@@ -49,7 +48,9 @@ class Handle(Generic[R]):
         Raises `WorkflowFailedError` (its cause is the workflow's own error where that can be rebuilt),
         `WorkflowCancelledError`, `TimeoutError` after ``timeout`` seconds (the run goes on), or what keeps the run
         from ending here."""
-        run = await await_result(await self._app.world(), self.id, timeout)
+        # A run in this process's memory is not asked for elsewhere.
+        world = await self._app.own_world(self.id) or await self._app.world()
+        run = await await_result(world, self.id, timeout)
         return outcome_of(self.id, run, self._result_type)  # type: ignore[no-any-return]
 
     async def status(self) -> RunRow:
@@ -75,12 +76,12 @@ class Handle(Generic[R]):
 
     async def cancel(self, reason: str = "") -> None:
         """Ask the run to cancel; returns once the request is durable."""
-        world = await self._app.world()
-        if isinstance(world, OwnWorld):
-            # A run that is not in memory, or cannot be, is seen to at once.
-            await world.cancel(self.id, reason)
+        own_world = await self._app.own_world(self.id)
+        if own_world is not None:
+            # It also sees to a run that is not in memory, or cannot be.
+            await own_world.cancel(self.id, reason)
         else:
-            await cancel(world, self.id, reason)
+            await cancel(await self._app.world(), self.id, reason)
 
     async def pause(self, reason: str = "") -> None:
         """Ask the run to pause: steps under way end and are recorded, nothing new begins until `resume`."""

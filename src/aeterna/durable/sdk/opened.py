@@ -52,12 +52,24 @@ class Opened:
         return self._engine
 
     async def world(self) -> World:
-        """Where operations work: this process's engine, opened where there is no server to ask."""
-        if self._engine is None and self._app.server is not None:
-            opening = self._opening_here()
-            async with opening:
-                if self._engine is None:
-                    return await self._connected()
+        """Where operations work: the server, or where there is none this process's engine, opened on first use."""
+        if self._app.server is None:
+            return await self._own()
+        opening = self._opening_here()
+        async with opening:
+            return await self._connected()
+
+    async def own_world(self, run_id: str | None = None) -> OwnWorld | None:
+        """The engine of this process, if what is to be done can be done there: with a server only by an open engine,
+        and for a run, by the one that has it in memory."""
+        if self._app.server is None:
+            return await self._own()
+        engine = self._engine
+        if engine is None or self._loop is not asyncio.get_running_loop():
+            return None
+        return self._own_world if run_id is None or engine.is_resident(run_id) else None
+
+    async def _own(self) -> OwnWorld:
         await self.engine()
         assert self._own_world is not None
         return self._own_world
