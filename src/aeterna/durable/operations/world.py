@@ -25,7 +25,7 @@ class World(Protocol):
     @property
     def remote(self) -> object | None:
         """Where this world is a server's client, what has whole verbs carried out there: it has a method of the same
-        name for each. None: verbs are carried out here."""
+        name for each; those it has none for are carried out here. None: all of them are carried out here."""
         ...
 
     @property
@@ -68,13 +68,13 @@ class World(Protocol):
 def forwarded(
     operation: Callable[Concatenate[World, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[World, P], Coroutine[Any, Any, R]]:
-    """For every verb: a client of a server has it carried out there."""
+    """For every verb: a client of a server has it carried out there, if it says so."""
 
     async def verb(world: World, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        remote = world.remote
-        if remote is None:
+        there = getattr(world.remote, operation.__name__, None)
+        if there is None:
             return await operation(world, *args, **kwargs)
-        answer: R = await getattr(remote, operation.__name__)(*args, **kwargs)
+        answer: R = await there(*args, **kwargs)
         return answer
 
     functools.update_wrapper(verb, operation)
