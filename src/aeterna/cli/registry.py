@@ -85,6 +85,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("cancel", "short for `workflow cancel`", "aeterna.cli.commands.cancel"),
     Command("queue", "limit how many runs go on at a time, and how fast they start", commands=QUEUE),
     Command("schedule", "start runs again and again", commands=SCHEDULE),
+    Command("serve", "serve runs to workers and clients on other machines", "aeterna.cli.commands.serve"),
     Command("start", "start the services of a configuration and keep them alive", "aeterna.cli.commands.start"),
     Command("status", "show the services; with an id, a run", "aeterna.cli.commands.status"),
     Command("reload", "replace a service's code without a gap", "aeterna.cli.commands.reload"),

@@ -1,0 +1,18 @@
+"""Where and how a server serves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aeterna.durable.engine.coordinator.options import CoordinatorOptions
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Where a server listens; port 0 = a free one, None = not at all."""
+
+    host: str = "127.0.0.1"
+    grpc_port: int = 7233
+    http_port: int | None = 7234
+    metrics_port: int | None = None
+    coordinator: CoordinatorOptions = field(default_factory=CoordinatorOptions)
