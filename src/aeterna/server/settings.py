@@ -76,7 +76,7 @@ def read_file(path: Path) -> dict[str, dict[str, Any]]:
                 raise ConfigurationError(f"{path}: [{section}] has no key {key!r}{_hint(key, KNOWN[section])}")
             if type(value) is not kind:
                 raise ConfigurationError(f"{path}: [{section}] {key} = {value!r} is not of type {kind.__name__}")
-            if kind is int and not 0 <= value <= 65_535:
+            if isinstance(value, int) and kind is int and not 0 <= value <= 65_535:
                 raise ConfigurationError(f"{path}: [{section}] {key} = {value} is no port: use 0 to 65535")
     return found
 

@@ -28,6 +28,9 @@ from aeterna.server.rpc.serving import CLIENT, READ, Context, Service, answering
 
 NO_ARGUMENTS = Payload(b"j[[],{}]")
 QUERY_S = 10.0
+ANSWERING_S = 0.05
+UNBOUNDED_S = 1e8
+"""A call without a deadline is said to have so much time and more."""
 BATCH_MAX = 1_000
 NAME_CHARS_MAX = 256
 DELAY_US_MAX = 10 * 366 * 86_400 * 1_000_000
@@ -215,11 +218,11 @@ def _seconds(seconds: float) -> float:
 def _timeout(request: Any, context: Context) -> float | None:
     """The shorter of what the caller says and what the call allows, with time left to answer."""
     wanted = _seconds(request.timeout_seconds) if request.HasField("timeout_seconds") else None
-    left = context.time_remaining()
-    if left is None or left > 10**8:
+    left: float | None = context.time_remaining()
+    if left is None or left > UNBOUNDED_S:
         return wanted
-    left = max(left - 0.05, 0.0)
-    return left if wanted is None else min(wanted, left)
+    bound = max(left - ANSWERING_S, 0.0)
+    return bound if wanted is None else min(wanted, bound)
 
 
 def _started(reply: StartReply, row: RunRow) -> pb.StartWorkflowResponse:
