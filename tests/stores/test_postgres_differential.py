@@ -138,7 +138,8 @@ class Side:
         outcomes = await self.store.commit(translated)
         for write, outcome in zip(writes, outcomes, strict=True):
             if isinstance(outcome, Created):
-                self.note(outcome.key, write.run.id if isinstance(write, FireSchedule) else write.id)
+                run: Any = write.run if isinstance(write, FireSchedule) else write
+                self.note(outcome.key, run.id)
         return outcomes
 
     def translate(self, write: Any) -> Any:

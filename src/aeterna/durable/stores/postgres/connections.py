@@ -37,12 +37,14 @@ _SETTINGS = {
 
 
 class Session:
-    """One connection at work. ``is_repeat``: the same was tried before, and may have been done."""
+    """One connection at work. ``is_repeat``: the same was tried before, and may have been done; ``made``: the keys of
+    the runs that are taken for those which this commit has created."""
 
     def __init__(self, connection: asyncpg.Connection[Any], place: Place, *, synchronous: bool) -> None:
         self.connection = connection
         self.place = place
         self.is_repeat = False
+        self.made: set[int] = set()
         self._statements = load_statements(place.schema)
         self._begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
         if place.is_distributed:

@@ -44,7 +44,11 @@ _LOST = {
     "40003",  # a cluster that does not know how the commit ended
 }
 _CALL = (asyncpg.DataError, asyncpg.ClientConfigurationError, asyncpg.UnsupportedServerFeatureError)
-_NEEDS_POOL = {"26000", "42P05"}
+_NEEDS_POOL = {
+    "26000",  # a prepared statement that is not there
+    "42P05",  # a prepared statement that is there already
+    "08P01",  # a setting that the pooler does not know
+}
 _FULL = {"53100", "53200", "54000"}
 _DENIED = {"42501", "25006"}
 _MISSING = {"42P01", "3F000", "42703", "42883"}
@@ -60,7 +64,7 @@ def verdict(error: BaseException) -> Verdict:
     state = sqlstate(error)
     if state in _UNDONE:
         return Verdict.UNDONE
-    if state in _LOST or state.startswith("08"):
+    if state in _LOST or (state.startswith("08") and state not in _NEEDS_POOL):
         return Verdict.LOST
     if isinstance(error, (asyncpg.PostgresError, *_CALL)):
         return Verdict.FINAL

@@ -48,9 +48,11 @@ async def _create(session: Session, namespace: int, day: int, write: CreateRun) 
     made = await session.rows("create_runs", namespace, day, *columns([creation_values(write)], 19))
     epoch = 0 if write.owner is None else 1
     if made:
+        session.made.add(made[0][1])
         return Created(made[0][1], epoch)
     row = await _find(session, namespace, write.id)
-    if row is not None and session.is_repeat and row.epoch >= epoch and await _begins_with(session, row, write):
+    if row is not None and session.is_repeat and await _was_made_by(session, row, write, epoch):
+        session.made.add(row.key)
         return Created(row.key, epoch)
     run_id = write.id if row is not None else await _holder(session, namespace, write)
     if run_id is None:
@@ -80,7 +82,9 @@ async def _replace_start(session: Session, namespace: int, run_id: str, write: C
         await session.rows("insert_events", day, key, count, body_of(write.events))
 
 
-async def _begins_with(session: Session, row: RunRow, write: CreateRun) -> bool:
+async def _was_made_by(session: Session, row: RunRow, write: CreateRun, epoch: int) -> bool:
+    if row.key in session.made or row.epoch < epoch:
+        return False
     found = await session.rows("tail", row.key, 0)
     return bool(found) and bytes(found[0][2]) == body_of(write.events)
 
@@ -118,7 +122,7 @@ async def _post(session: Session, namespace: int, write: Post) -> Outcome:
     if session.is_repeat:
         row = await _find(session, namespace, write.run_id)
         if row is not None:
-            values = (str(write.kind), to_db(write.name), write.at_us)
+            values = (to_db(write.id), str(write.kind), to_db(write.name), write.at_us)
             for (number,) in await session.rows("find_posted", row.key, *values):
                 return Posted(number, row.owner)
     rows = await session.rows(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from aeterna.durable.stores.contract import Choice, RunRow
 from aeterna.durable.stores.postgres.connections import Session
@@ -55,24 +56,38 @@ class Claiming:
 
     async def claim(self, session: Session, limit: int) -> list[RunRow]:
         """See `Store.claim`. Looked at before a transaction is begun: most claims find nothing."""
-        ((has_begun, is_waiting),) = await session.rows("claimable", *self._choice)
         rows: list[RunRow] = []
-        if has_begun:
-            found = await session.rows("claim_begun", *self._choice, self._number, limit)
-            rows = sorted((run_row(values, session.place) for values in found), key=lambda row: row.key)
-        if is_waiting and len(rows) < limit:
-            async with session.transaction():
-                rows += await self._start(session, limit - len(rows))
-        return rows
+        if session.is_repeat:
+            rows = self._rows(session, await session.rows("claimed", self._namespace, self._now_us, self._number))
+        ((has_begun, is_waiting),) = await session.rows("claimable", *self._choice)
+        if not is_waiting:
+            return rows + await self._take(session, limit - len(rows)) if has_begun else rows
+        async with session.transaction():
+            if has_begun:
+                rows += await self._take(session, limit - len(rows))
+            return rows + await self._start(session, limit - len(rows))
+
+    async def _take(self, session: Session, limit: int) -> list[RunRow]:
+        """Take runs that have begun."""
+        if limit <= 0:
+            return []
+        found = await session.rows("claim_begun", *self._choice, self._number, limit)
+        return sorted(self._rows(session, found), key=lambda row: row.key)
+
+    @staticmethod
+    def _rows(session: Session, found: list[Any]) -> list[RunRow]:
+        return [run_row(values, session.place) for values in found]
 
     async def _start(self, session: Session, limit: int) -> list[RunRow]:
         """Start runs that wait, as the limits of their queues allow."""
+        if limit <= 0:
+            return []
         locked = [name for (name,) in await session.rows("limited_queues", self._namespace, self._queues, self._now_us)]
         chosen = [key for (key,) in await session.rows("choose_starts", *self._choice, limit, locked)]
         if not chosen:
             return []
-        found = await session.rows("start_runs", self._namespace, self._number, chosen)
-        rows = {row.key: row for row in (run_row(values, session.place) for values in found)}
+        found = await session.rows("start_runs", self._namespace, self._number, chosen, self._now_us)
+        rows = {row.key: row for row in self._rows(session, found)}
         started = [rows[key] for key in chosen if key in rows]
         await self._mark(session, started, locked)
         return started

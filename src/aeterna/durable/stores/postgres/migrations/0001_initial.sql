@@ -38,6 +38,7 @@ CREATE TABLE aeterna.runs (
     epoch           bigint NOT NULL,      -- fencing number: rises with each claim, named by each append
     owner           bigint,               -- sessions.number, always of a live session; NULL: nobody executes the run
     claimed_length  integer NOT NULL,     -- its length when it was claimed
+    claimed_us      bigint,               -- the time that its claim named; NULL: it was taken by its id
     crashes         integer NOT NULL,     -- how many owners in a row died and had recorded nothing
     created_us      bigint NOT NULL,
     updated_us      bigint NOT NULL,      -- when this row last changed by an append

@@ -93,12 +93,19 @@ WITH live AS MATERIALIZED (
 ), due AS MATERIALIZED (
   SELECT key FROM (SELECT key FROM at_once UNION ALL SELECT key FROM woken) AS either ORDER BY key LIMIT $9
 )
-UPDATE aeterna.runs AS run SET owner = live.number, epoch = run.epoch + 1, claimed_length = run.length
+UPDATE aeterna.runs AS run SET owner = live.number, epoch = run.epoch + 1, claimed_length = run.length,
+  claimed_us = $2
 FROM due, live WHERE run.key = due.key
 RETURNING $run;
 
+-- name: claimed
+-- 1 namespace, 2 now, 3 session. What a claim of that time has taken whose answer was lost.
+SELECT $run FROM aeterna.runs AS run
+WHERE run.namespace = $1 AND run.owner = $3 AND run.owner IS NOT NULL AND run.claimed_us = $2
+  AND run.finished_us IS NULL ORDER BY run.state = 'PENDING', run.key;
+
 -- name: limited_queues
--- 1 namespace, 2 queues (NULL: all). Locked until the claim is done, so that no two claims count at the same time.
+-- 1 namespace, 2 queues (NULL: all), 3 now. Locked until the claim is done, so that no two claims count at the same time.
 SELECT name FROM aeterna.queues
 WHERE namespace = $1 AND ($2::text[] IS NULL OR name = ANY ($2))
   AND (is_paused OR concurrency IS NOT NULL OR concurrency_per_share IS NOT NULL OR rate IS NOT NULL)
@@ -176,7 +183,7 @@ WITH RECURSIVE places AS (
 SELECT key FROM by_queue WHERE room IS NULL OR of_queue <= room ORDER BY priority, place, key LIMIT $8;
 
 -- name: start_runs
--- 1 namespace, 2 session, 3 keys. What another claim has taken meanwhile is passed over.
+-- 1 namespace, 2 session, 3 keys, 4 now. What another claim has taken meanwhile is passed over.
 WITH live AS MATERIALIZED (
   SELECT number FROM aeterna.sessions WHERE namespace = $1 AND number = $2 AND closed_us IS NULL FOR KEY SHARE
 ), free AS MATERIALIZED (
@@ -184,7 +191,8 @@ WITH live AS MATERIALIZED (
   WHERE key = ANY ($3::bigint[]) AND owner IS NULL AND finished_us IS NULL AND state = 'PENDING'
   ORDER BY key FOR NO KEY UPDATE SKIP LOCKED
 )
-UPDATE aeterna.runs AS run SET owner = live.number, epoch = run.epoch + 1, claimed_length = run.length
+UPDATE aeterna.runs AS run SET owner = live.number, epoch = run.epoch + 1, claimed_length = run.length,
+  claimed_us = $4
 FROM free, live WHERE run.key = free.key
 RETURNING $run;
 
@@ -206,7 +214,7 @@ WHERE queues.namespace = $1 AND queues.name = started.name AND queues.rate IS NO
 WITH live AS MATERIALIZED (
   SELECT number FROM aeterna.sessions WHERE namespace = $1 AND number = $2 AND closed_us IS NULL FOR KEY SHARE
 )
-UPDATE aeterna.runs AS run SET owner = live.number, epoch = run.epoch + 1, claimed_length = run.length,
+UPDATE aeterna.runs AS run SET owner = live.number, epoch = run.epoch + 1, claimed_length = run.length, claimed_us = NULL,
   crashes = CASE WHEN $4::boolean THEN 0 ELSE run.crashes END
 FROM live
 WHERE run.namespace = $1 AND run.id = $3 AND run.finished_us IS NULL

@@ -116,8 +116,9 @@ SELECT messages, owner FROM target;
 SELECT number FROM aeterna.inbox WHERE run = $1 AND id = $2 AND id <> '';
 
 -- name: find_posted
--- 1 run, 2 kind, 3 name, 4 at. The message that a post wrote whose answer was lost.
-SELECT number FROM aeterna.inbox WHERE run = $1 AND kind = $2 AND name = $3 AND at_us = $4 ORDER BY number DESC LIMIT 1;
+-- 1 run, 2 id, 3 kind, 4 name, 5 at. The message that a post wrote whose answer was lost.
+SELECT number FROM aeterna.inbox WHERE run = $1 AND id = $2 AND kind = $3 AND name = $4 AND at_us = $5
+ORDER BY number DESC LIMIT 1;
 
 -- name: move_schedule
 -- 1 namespace, 2 id, 3 due, 4 next, 5 id of the run or NULL
