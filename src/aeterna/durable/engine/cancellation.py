@@ -62,7 +62,7 @@ async def _post_cancel(engine: Engine, run_id: str, reason: str) -> bool:
     if not isinstance(outcome, Posted):
         raise InvalidStateError(f"run {run_id!r} ended just now and cannot be cancelled")
     kind = NoticeKind.RUNS if outcome.owner is None else NoticeKind.INBOX
-    engine.announce(Notice(kind, run_id))
+    engine.lookout.announce(Notice(kind, run_id))
     return not outcome.is_duplicate
 
 
@@ -94,7 +94,7 @@ async def _cancel_owned(engine: Engine, row: RunRow, reason: str) -> bool | None
     run_id = row.id
     if row.state is State.PENDING or engine.program.find(row.workflow, row.version) is None:
         if await cancel_claimed(engine.store, row, engine.clock.now_us(), reason):
-            engine.ended_unseen(row)
+            engine.lookout.ended_unseen(row)
         return True
     if row.detail is Detail.STUCK:
         # The request is written first: if the code fits by now the workflow sees it, and if not, the run ends by it.

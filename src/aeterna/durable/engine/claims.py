@@ -179,7 +179,7 @@ class Claims:
         if write is not None:
             await self._engine.store.commit([write])
             if write.head is not None and write.head.state.is_final:
-                self._engine.ended_unseen(row)
+                self._engine.lookout.ended_unseen(row)
             return None
         definition = program.find(row.workflow, row.version)
         if definition is None or not (row.parent or program.serves(definition)):

@@ -243,27 +243,6 @@ class Engine:
         """
         return await query(self, run_id, name, arguments)
 
-    def announce(self, *notices: Notice) -> None:
-        """Tell everybody, here and elsewhere."""
-        for notice in notices:
-            self.lookout.hear(notice)
-        if self.store.is_shared:
-            self.store.notify(notices)
-
-    def ended_unseen(self, row: RunRow) -> None:
-        """A run has ended without ever having been in memory."""
-        self.background.do(lambda: self._publish_unseen(row.id))
-        if row.parent is not None:
-            self.children.ended(row.parent, row.id)
-        if self.store.is_shared:
-            self.store.notify([Notice(NoticeKind.ENDED, row.id)])
-
-    async def _publish_unseen(self, run_id: str) -> None:
-        if self.waiters.has(run_id):
-            run = fold(await self.store.history(run_id))
-            if run.state is not None and run.state.is_final:
-                self.waiters.publish(run_id, run)
-
     @property
     def is_serving(self) -> bool:
         """It has started and is not leaving."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aeterna.durable.core.fold import fold
 from aeterna.durable.engine.background import as_callback
 from aeterna.durable.engine.poison import set_poison_aside
-from aeterna.durable.stores.contract import Notice, NoticeKind
+from aeterna.durable.stores.contract import Notice, NoticeKind, RunRow
 from aeterna.kernel.clock import sleep
 from aeterna.kernel.errors import StoreError
 
@@ -52,6 +52,22 @@ class Lookout:
                     engine.background.do(lambda: self._look_at(notice.subject))
             case NoticeKind.LOST:
                 engine.background.do(engine.tenure.lost)
+
+    def announce(self, *notices: Notice) -> None:
+        """Tell everybody, here and elsewhere."""
+        for notice in notices:
+            self.hear(notice)
+        if self._engine.store.is_shared:
+            self._engine.store.notify(notices)
+
+    def ended_unseen(self, row: RunRow) -> None:
+        """A run has ended without ever having been in memory."""
+        engine = self._engine
+        engine.background.do(lambda: self._look_at(row.id))
+        if row.parent is not None:
+            engine.children.ended(row.parent, row.id)
+        if engine.store.is_shared:
+            engine.store.notify([Notice(NoticeKind.ENDED, row.id)])
 
     async def serve(self) -> None:
         """Look for ever; ends by cancellation. Once, and not again, where nobody else works on the store."""

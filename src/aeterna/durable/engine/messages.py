@@ -8,6 +8,7 @@ from typing import assert_never
 from aeterna.durable.core import events as ev
 from aeterna.durable.core.fold import Run
 from aeterna.durable.core.states import Detail, State
+from aeterna.durable.engine.run_log import RunLog
 from aeterna.durable.stores.contract import NEVER_US, Append, Head, Message, MessageKind, RunRow
 
 MessageEvent = ev.SignalReceived | ev.CancelRequested | ev.RunPaused | ev.RunResumed
@@ -27,6 +28,17 @@ def event_of(message: Message, run: Run, now_us: int) -> MessageEvent | None:
             return ev.RunResumed(now_us, message.number) if run.is_paused else None
         case _:
             assert_never(message.kind)
+
+
+def record(messages: Sequence[Message], log: RunLog, now_us: int) -> None:
+    """Append what the messages say and take them out of the inbox with the same commit; what is recorded already is
+    only taken out."""
+    for message in messages:
+        is_new = message.number > log.run.last_message
+        event = event_of(message, log.run, now_us) if is_new else None
+        if event is not None:
+            log.append(event)
+        log.consume(message.number)
 
 
 def keep_from_starting(row: RunRow, messages: Sequence[Message], now_us: int) -> Append | None:

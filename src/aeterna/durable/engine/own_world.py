@@ -49,7 +49,7 @@ class OwnWorld:
     def announce(self, *notices: Notice) -> None:
         """Tell this engine, and others that work on the store."""
         engine = self._engine
-        engine.announce(*notices)
+        engine.lookout.announce(*notices)
         for notice in notices:
             if notice.kind is NoticeKind.RUNS and notice.subject:
                 engine.background.do(partial(engine.claims.park, notice.subject))

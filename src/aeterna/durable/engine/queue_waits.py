@@ -28,16 +28,8 @@ class QueueWaits(NamedTuple):
 
 async def queue_waits(queues: Queues, now_us: int) -> QueueWaits:
     """How it stands; to be asked after a claim that found less than there was room for."""
-    waiting = [
-        state
-        for state in await queues.list_queues()
-        if state.pending and not state.queue.is_paused
-    ]
+    waiting = [state for state in await queues.list_queues() if state.pending and not state.queue.is_paused]
     times = [
-        next_start_us(rate, state.tat_us, now_us)
-        for state in waiting
-        if (rate := rate_of(state.queue)) is not None
+        next_start_us(rate, state.tat_us, now_us) for state in waiting if (rate := rate_of(state.queue)) is not None
     ]
-    return QueueWaits(
-        bool(waiting), min((time for time in times if time > now_us), default=None)
-    )
+    return QueueWaits(bool(waiting), min((time for time in times if time > now_us), default=None))

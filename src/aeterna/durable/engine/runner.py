@@ -15,7 +15,7 @@ from aeterna.durable.core.states import Detail, State
 from aeterna.durable.engine.durability import Level
 from aeterna.durable.engine.execution import Execution
 from aeterna.durable.engine.host import WAITING, Host
-from aeterna.durable.engine.messages import event_of
+from aeterna.durable.engine.messages import record
 from aeterna.durable.engine.run_log import RunLog
 from aeterna.durable.engine.work import Work
 from aeterna.durable.stores.contract import NEVER_US, Head, Message, MessageKind
@@ -73,7 +73,8 @@ class Runner:
             self.execution.replay(history, is_first_time=not has_run)
         except Exception as error:  # noqa: BLE001 - code that fails outside its own task must not leave the run unheard
             # Signals stay for code that fits; what asked for this very trial is answered by it.
-            self._record([message for message in messages if message.kind in (MessageKind.CANCEL, MessageKind.RESUME)])
+            asked = [message for message in messages if message.kind in (MessageKind.CANCEL, MessageKind.RESUME)]
+            record(asked, log, self.now_us())
             self._stuck(error)
             return
         if taken_over_by is not None:
@@ -84,7 +85,7 @@ class Runner:
                 # The code gave it up in an earlier process, which ended before it could record that.
                 self.work.drop(key)
         # Before anything begins: a pause must keep it from that.
-        self._record(messages)
+        record(messages, self.log, self.now_us())
         self._act()
         if messages:
             log.flush()
@@ -104,17 +105,9 @@ class Runner:
         if self.is_ended or self.is_releasing:
             # They stay there, for whoever has the run next.
             return
-        self._record(messages)
+        record(messages, self.log, self.now_us())
         self.publish_detail()
         self.log.flush()
-
-    def _record(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            is_new = message.number > self.run.last_message
-            event = event_of(message, self.run, self.now_us()) if is_new else None
-            if event is not None:
-                self.log.append(event)
-            self.log.consume(message.number)
 
     def go_on(self) -> None:
         """What held steps back may be over."""

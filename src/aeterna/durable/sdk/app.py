@@ -18,7 +18,6 @@ from aeterna.durable.engine.durability import Durability
 from aeterna.durable.engine.engine import Engine
 from aeterna.durable.engine.own_world import OwnWorld
 from aeterna.durable.engine.program import StartOptions, WorkflowDefinition
-from aeterna.durable.operations.start import StartRequest, start
 from aeterna.durable.operations.world import World
 from aeterna.durable.sdk.context import Context
 from aeterna.durable.sdk.handle import Handle
@@ -271,24 +270,7 @@ class App:
     ) -> str:
         """Start a run, or find the one that is meant; returns its id once that is durable. `Workflow.start` calls
         it."""
-        own_world = await self._opened.own_world()
-        if own_world is not None:
-            return await own_world.start(definition, arguments, run_id, how)
-        options = how or StartOptions()
-        request = StartRequest(
-            id=run_id,
-            workflow=definition.name,
-            version=definition.version,
-            arguments=arguments,
-            queue=options.queue,
-            priority=options.priority,
-            share=options.share,
-            delay_us=options.delay_us,
-            singleton=options.singleton,
-            debounce=options.debounce,
-            requires=options.requires,
-        )
-        return (await start(await self.world(), request)).id
+        return await self._opened.start(definition, arguments, run_id, how)
 
     def place(self, store: Store, clock: Clock) -> None:
         """Use this store and clock from the next opening on; raises `InvalidStateError` while the app is open."""

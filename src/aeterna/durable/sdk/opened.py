@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from aeterna.durable.core.events import Payload
 from aeterna.durable.engine.durability import Level
 from aeterna.durable.engine.engine import Engine
 from aeterna.durable.engine.options import EngineOptions
 from aeterna.durable.engine.own_world import OwnWorld
-from aeterna.durable.engine.program import Program
+from aeterna.durable.engine.program import Program, StartOptions, WorkflowDefinition
 from aeterna.durable.operations.control import ControlServer
+from aeterna.durable.operations.start import StartRequest, start
 from aeterna.durable.operations.world import World
 from aeterna.durable.stores.contract import Store
 from aeterna.durable.stores.opening import open_store
@@ -73,6 +75,29 @@ class Opened:
         await self.engine()
         assert self._own_world is not None
         return self._own_world
+
+    async def start(
+        self, definition: WorkflowDefinition, arguments: Payload, run_id: str, how: StartOptions | None
+    ) -> str:
+        """See `App.start`."""
+        own_world = await self.own_world()
+        if own_world is not None:
+            return await own_world.start(definition, arguments, run_id, how)
+        options = how or StartOptions()
+        request = StartRequest(
+            id=run_id,
+            workflow=definition.name,
+            version=definition.version,
+            arguments=arguments,
+            queue=options.queue,
+            priority=options.priority,
+            share=options.share,
+            delay_us=options.delay_us,
+            singleton=options.singleton,
+            debounce=options.debounce,
+            requires=options.requires,
+        )
+        return (await start(await self.world(), request)).id
 
     async def close(self) -> None:
         """Stop the engine; unfinished runs go on when the app is opened again. Idempotent."""

@@ -14,6 +14,7 @@ from aeterna.kernel.errors import ConfigurationError
 STORE_VARIABLE = "AETERNA_STORE"
 SERVER_VARIABLE = "AETERNA_SERVER"
 TOKEN_VARIABLE = "AETERNA_TOKEN"  # noqa: S105 - the name of a variable, not a token
+TLS_VARIABLE = "AETERNA_TLS"
 DEFAULT_PORT = 7233
 POSTGRES = ("postgresql://", "postgres://")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -71,14 +72,21 @@ class StoreAddress:
 
 
 def server_of(given: str | Server | None, token: str | None) -> Server | None:
-    """The server as given, with the token of the environment where none is; raises `ConfigurationError`."""
+    """The server as given, with the token and the files for TLS of the environment where none are; raises
+    `ConfigurationError`."""
     if given is None:
         if token is not None:
             raise ConfigurationError("token= opens a server: give server= too")
         return None
     server = Server(given) if isinstance(given, str) else given
     token = token or server.token or os.environ.get(TOKEN_VARIABLE) or None
-    server = replace(server, token=token)
+    server = replace(
+        server,
+        token=token,
+        ca=server.ca or os.environ.get(f"{TLS_VARIABLE}_CA") or None,
+        certificate=server.certificate or os.environ.get(f"{TLS_VARIABLE}_CERT") or None,
+        key=server.key or os.environ.get(f"{TLS_VARIABLE}_KEY") or None,
+    )
     return server if server.addresses else None
 
 
