@@ -135,4 +135,4 @@ def test_the_sqlite_settings_are_those_of_the_reference(synchronous: Synchronous
 @pytest.mark.parametrize(("level", "synchronous"), [("state-action-log", "full"), ("snapshot", "normal")])
 def test_each_level_opens_its_store_as_the_guarantees_say(level: str, synchronous: str, tmp_path: Path) -> None:
     store = aeterna.App("a", store=f"sqlite:///{tmp_path}/a.db", persistence=level)._opened._store()
-    assert vars(store)["_synchronous"] == synchronous
+    assert vars(vars(store)["_file"])["_synchronous"] == synchronous

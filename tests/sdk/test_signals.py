@@ -211,3 +211,15 @@ def test_there_must_be_a_run_that_can_take_it() -> None:
             await run.signal("word", object())
 
     Environment().run(app, scenario)
+
+
+def test_an_inbox_that_is_read_while_a_commit_is_on_its_way_gives_nothing_twice() -> None:
+    """Several signals in a row have the inbox read again before the first are out of it."""
+
+    async def scenario(env: Environment) -> None:
+        run = await collect.start(20)
+        await asyncio.gather(*[run.signal("word", number) for number in range(20)])
+        assert sorted(await run.result()) == list(range(20))
+        assert [number for number, _, _ in await signals_in(env, run.id)] == list(range(1, 21))
+
+    Environment().run(app, scenario)

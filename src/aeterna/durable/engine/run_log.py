@@ -44,6 +44,7 @@ class RunLog:
 
     __slots__ = (
         "_consumed",
+        "_consumed_last",
         "_head",
         "_journal",
         "_outbox",
@@ -71,6 +72,7 @@ class RunLog:
         self._undelivered: list[ev.AnyEvent] = []
         self._head: Head | None = None
         self._consumed: tuple[int, ...] = ()
+        self._consumed_last = 0
         self._unsaved_steps = 0
 
     @property
@@ -101,9 +103,12 @@ class RunLog:
         self._journal.mark(self)
 
     def consume(self, number: int) -> None:
-        """Take this message out of the inbox with the next commit, which is that of the events appended before."""
-        self._consumed += (number,)
-        self._journal.mark(self)
+        """Take this message out of the inbox with the next commit, which is that of the events appended before; one
+        that was taken out before is passed over, as an inbox may be read while a commit is on its way."""
+        if number > self._consumed_last:
+            self._consumed_last = number
+            self._consumed += (number,)
+            self._journal.mark(self)
 
     def flush(self) -> None:
         """Commit what is recorded, whatever the policy would wait for."""
