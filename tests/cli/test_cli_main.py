@@ -143,7 +143,7 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(place):
     [
         (("",), [command.name for command in registry.COMMANDS]),
         (("wor",), ["workflow"]),
-        (("workflow", ""), ["list", "status", "history", "delete", "cancel"]),
+        (("workflow", ""), ["list", "status", "history", "delete", "cancel", "why"]),
         (("workflow", "list", "--s"), ["--state", "--store"]),
         (("workflow", "list", "--state", "C"), ["COMPLETED", "CANCELLED"]),
         (("status", "--store", "s.db", ""), ["order-1"]),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aeterna import App, Context
 from aeterna.durable.core.states import State
+from aeterna.kernel.clock import sleep
 
 QUEUE = "narrow"
 SLOTS = 2
@@ -31,7 +32,7 @@ def define(store: str, log: Path) -> App:
     @app.step
     async def work(run: str, number: int) -> int:
         note("begin", run)
-        await asyncio.sleep(STEP_S)
+        await sleep(STEP_S)
         note("end", run)
         return number
 

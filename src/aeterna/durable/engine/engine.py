@@ -24,6 +24,7 @@ from aeterna.durable.engine.lease import Lease
 from aeterna.durable.engine.lookout import Lookout
 from aeterna.durable.engine.mail import Mail
 from aeterna.durable.engine.options import EngineOptions
+from aeterna.durable.engine.own_schedules import OwnSchedules
 from aeterna.durable.engine.program import ChildRequest, Program, WorkflowDefinition
 from aeterna.durable.engine.residents import Residents
 from aeterna.durable.engine.retention import serve_retention
@@ -35,7 +36,7 @@ from aeterna.durable.engine.tenure import Tenure
 from aeterna.durable.engine.timers import Timers
 from aeterna.durable.engine.waiters import Waiters
 from aeterna.durable.engine.work import Work
-from aeterna.durable.stores.contract import Created, Message, Notice, NoticeKind, RunRow, Store
+from aeterna.durable.stores.contract import Created, Message, RunRow, Store
 from aeterna.kernel.errors import AeternaError
 
 log = logging.getLogger("aeterna.engine")
@@ -63,6 +64,7 @@ class Engine:
         self.claims: Claims
         self.starts = Starts(self)
         self.children = Children(self)
+        self.schedules = OwnSchedules(self)
         self.stuck_here: set[str] = set()
         self._tasks: asyncio.TaskGroup
         self._end: asyncio.Future[None]
@@ -146,6 +148,7 @@ class Engine:
                     self._tasks.create_task(self.journal.serve(), name="aeterna-journal"),
                     self._tasks.create_task(self.claims.serve(), name="aeterna-claims"),
                     self._tasks.create_task(self.lookout.serve(), name="aeterna-lookout"),
+                    self._tasks.create_task(self.schedules.serve(), name="aeterna-schedules"),
                     self._tasks.create_task(self.tenure.serve(), name="aeterna-tenure"),
                 ]
                 if self.options.retention_us is not None:
@@ -168,7 +171,7 @@ class Engine:
     async def _leave(self, services: list[asyncio.Task[None]]) -> None:
         # Done already unless this is a cancellation; from here on no run comes into memory.
         self._finish()
-        for service in services[1:3]:
+        for service in services[1:4]:
             service.cancel()
         step_tasks: list[asyncio.Task[None]] = []
         for runner in self.residents.all():
@@ -306,8 +309,7 @@ class Engine:
             self.waiters.publish(runner.id, run)
             if run.parent is not None:
                 self.children.ended(run.parent, runner.id)
-            if self.store.is_shared:
-                self.store.notify([Notice(NoticeKind.ENDED, runner.id)])
+            self.lookout.ended_here(runner.id)
             self.claims.room_made()
 
     def released(self, runner: Runner) -> None:

@@ -42,12 +42,14 @@ class Lookout:
         engine = self._engine
         if not engine.is_serving:
             return
+        engine.schedules.hear(notice)
         match notice.kind:
             case NoticeKind.RUNS:
-                engine.claims.look()
+                engine.claims.arrived()
             case NoticeKind.INBOX:
                 engine.mail.arrived(notice.subject)
             case NoticeKind.ENDED:
+                engine.claims.slot_freed()
                 if engine.is_resident(notice.subject) or self._is_awaited(notice.subject):
                     engine.background.do(lambda: self._look_at(notice.subject))
             case NoticeKind.LOST:
@@ -66,8 +68,16 @@ class Lookout:
         engine.background.do(lambda: self._look_at(row.id))
         if row.parent is not None:
             engine.children.ended(row.parent, row.id)
+        self.ended_here(row.id)
+
+    def ended_here(self, run_id: str) -> None:
+        """A run has ended in this process: schedules and queues go on, and the others hear of it."""
+        engine = self._engine
+        ended = Notice(NoticeKind.ENDED, run_id)
+        engine.schedules.hear(ended)
+        engine.claims.slot_freed()
         if engine.store.is_shared:
-            engine.store.notify([Notice(NoticeKind.ENDED, row.id)])
+            engine.store.notify([ended])
 
     async def serve(self) -> None:
         """Look for ever; ends by cancellation. Once, and not again, where nobody else works on the store."""

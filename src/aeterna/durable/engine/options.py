@@ -14,7 +14,8 @@ class EngineOptions:
     """How an engine works; every field has a sensible default.
 
     ``retention_us``: finished runs older than this are deleted; None = kept. ``stop_grace_s``: how long
-    `Engine.stop` waits for steps that do not end when they are cancelled.
+    `Engine.stop` waits for steps that do not end when they are cancelled. ``tends_store``: fire the store's schedules
+    and look after its queues; not where a server does that.
 
     Over a store that several processes share: ``lease_us``: how long the session lives without a renewal, ``look_s``:
     how often the store is looked at for what no notice told, ``release_after_us``: how long a waiting run stays in
@@ -34,3 +35,4 @@ class EngineOptions:
     queues: tuple[str, ...] | None = None
     capabilities: tuple[str, ...] = ()
     worker_name: str = ""
+    tends_store: bool = True

@@ -40,7 +40,7 @@ class EngineDesk:
 
     def announce(self, *notices: Notice) -> None:
         """To this engine and the others."""
-        self._engine.announce(*notices)
+        self._engine.lookout.announce(*notices)
 
 
 class OwnSchedules:

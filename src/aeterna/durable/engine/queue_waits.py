@@ -1,5 +1,5 @@
-"""Whether runs wait for a limit of their queue, and until when: a store tells only when runs want to be claimed, not when
-a limit lets them."""
+"""Whether runs wait for a limit of their queue, and until when: a store tells only when runs want to be claimed, not
+when a limit lets them."""
 
 from __future__ import annotations
 

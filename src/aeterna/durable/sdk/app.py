@@ -20,6 +20,7 @@ from aeterna.durable.engine.own_world import OwnWorld
 from aeterna.durable.engine.program import StartOptions, WorkflowDefinition
 from aeterna.durable.operations.world import World
 from aeterna.durable.sdk.context import Context
+from aeterna.durable.sdk.declarations import Declaring
 from aeterna.durable.sdk.handle import Handle
 from aeterna.durable.sdk.opened import Opened
 from aeterna.durable.sdk.settings import Server, Settings, StoreAddress, resolve, server_of
@@ -44,7 +45,7 @@ class Worker:
     name: str = ""
 
 
-class App:
+class App(Declaring):
     """A namespace of workflows and steps.
 
     ``name``: the namespace, also the name of the default store. ``store``: ``sqlite:///PATH``, ``postgresql://...`` or

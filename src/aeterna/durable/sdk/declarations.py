@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, ParamSpec, TypedDict, TypeVar, Unpack
 
-from aeterna.durable.core.schedule import DAY_US, Overlap, ScheduleSpec
+from msgspec import structs
+
+from aeterna.durable.core.schedule import Overlap, ScheduleSpec
 from aeterna.durable.engine.calendars import timeline
 from aeterna.durable.engine.program import StartOptions
 from aeterna.durable.operations.queues import check_queue, declare_queue
@@ -115,39 +118,73 @@ class Declarations:
             await put_schedule(world, schedule, spec)
 
 
+class Declaring:
+    """The part of an app that declares."""
+
+    name: str
+
+    @cached_property
+    def declarations(self) -> Declarations:
+        """What the app declares."""
+        return Declarations(self.name)
+
+    def queue(self, name: str, **limits: Unpack[QueueOptions]) -> None:
+        """Declare the limits of a queue, which hold for all workers together (see `QueueOptions`). They are set when
+        the app opens.
+
+        Raises `ConfigurationError` for limits that mean nothing and `DuplicateNameError` if it was declared before."""
+        self.declarations.queue(name, **limits)
+
+    def schedule(self, schedule: str, **options: Unpack[ScheduleOptions]) -> Callable[[Workflow[P, R]], Workflow[P, R]]:
+        """Have a workflow started again and again: stands above ``@app.workflow``, or is called with a workflow.
+
+        ``schedule``: its id; ``options``: see `ScheduleOptions`. It is put when the app opens. Raises
+        `ConfigurationError` for one that means nothing and `DuplicateNameError` if it was declared before."""
+        return self.declarations.schedule(schedule, **options)
+
+
 def spec_of(schedule: str, workflow: Workflow[..., Any], options: ScheduleOptions) -> ScheduleSpec:
     """What a schedule of a workflow starts, and when."""
-    cron = options.get("cron", ())
-    overlap = options.get("overlap", Overlap.SKIP.value)
-    if overlap not in [policy.value for policy in Overlap]:
-        choices = ", ".join(policy.value for policy in Overlap)
-        raise ConfigurationError(f"schedule {schedule!r}: overlap {overlap!r} is unknown: use one of {choices}")
     how = workflow.start_options or StartOptions()
     if how.delay_us or how.singleton is not None:
         raise ConfigurationError(
             f"schedule {schedule!r}: the workflow has a delay, singleton or debounce, which a schedule does not heed; "
             "overlap= says what happens while its last run goes on"
         )
-    every = options.get("every")
-    what = f"of schedule {schedule!r}"
-    return ScheduleSpec(
+    plain = ScheduleSpec(
         workflow=workflow.name,
         version=workflow.definition.version,
         arguments=workflow.encode_arguments(options.get("args", ()), dict(options.get("kwargs", {}))),
-        cron=(cron,) if isinstance(cron, str) else tuple(cron),
-        every_us=None if every is None else to_us(every, f"every {what}"),
-        offset_us=to_us(options.get("offset", 0), f"offset {what}"),
-        time_zone=options.get("time_zone", "UTC"),
-        jitter_us=to_us(options.get("jitter", 0), f"jitter {what}"),
-        start_us=_moment(options.get("start"), f"start {what}"),
-        end_us=_moment(options.get("end"), f"end {what}"),
-        overlap=Overlap(overlap),
-        catch_up_us=DAY_US if "catch_up" not in options else to_us(options["catch_up"], f"catch_up {what}"),
+        overlap=_overlap(schedule, options),
         note=options.get("note", ""),
         queue=how.queue,
         priority=how.priority,
         share=how.share,
         requires=how.requires,
+    )
+    return _with_times(plain, f"of schedule {schedule!r}", options)
+
+
+def _overlap(schedule: str, options: ScheduleOptions) -> Overlap:
+    given = options.get("overlap", Overlap.SKIP.value)
+    if given not in [policy.value for policy in Overlap]:
+        choices = ", ".join(policy.value for policy in Overlap)
+        raise ConfigurationError(f"schedule {schedule!r}: overlap {given!r} is unknown: use one of {choices}")
+    return Overlap(given)
+
+
+def _with_times(spec: ScheduleSpec, what: str, options: ScheduleOptions) -> ScheduleSpec:
+    cron, every = options.get("cron", ()), options.get("every")
+    return structs.replace(
+        spec,
+        cron=(cron,) if isinstance(cron, str) else tuple(cron),
+        every_us=None if every is None else to_us(every, f"every {what}"),
+        offset_us=to_us(options.get("offset", 0), f"offset {what}"),
+        time_zone=options.get("time_zone", spec.time_zone),
+        jitter_us=to_us(options.get("jitter", 0), f"jitter {what}"),
+        start_us=_moment(options.get("start"), f"start {what}"),
+        end_us=_moment(options.get("end"), f"end {what}"),
+        catch_up_us=to_us(options["catch_up"], f"catch_up {what}") if "catch_up" in options else spec.catch_up_us,
     )
 
 

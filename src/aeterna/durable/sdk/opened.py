@@ -138,6 +138,7 @@ class Opened:
             queues=worker.queues,
             capabilities=worker.capabilities,
             worker_name=worker.name,
+            tends_store=app.server is None or app.given_store is not None,
         )
         engine = Engine(self._store(), program, options)
         self._answer_queries(engine)
@@ -146,10 +147,19 @@ class Opened:
             self._control = ControlServer(engine, app.address.path)
             engine.at_end(self._control.abandon)
             await self._control.start()
+            await self._declare(engine)
         except BaseException:
             await engine.stop()
             raise
         return engine
+
+    async def _declare(self, engine: Engine) -> None:
+        """Put what the app declares, where its runs are kept."""
+        declarations = self._app.declarations
+        if engine.options.tends_store:
+            await declarations.put(OwnWorld(engine))
+        elif not declarations.is_empty:
+            await self._connected()
 
     def _store(self) -> Store:
         app = self._app
@@ -177,6 +187,7 @@ class Opened:
             client = RemoteWorld(app.name, app.server.addresses, _credentials(app.server), app.limits)
             await client.open()
             self._client = client
+            await app.declarations.put(client)
         return self._client
 
 
