@@ -154,7 +154,11 @@ class Play:
 
     async def die(self) -> None:
         """The session ends; what it had not begun waits again, the rest is taken over by the next one."""
-        await self.store.close_session(self.session, self.now_us, died=True)
+        if self.random.random() < 0.5:
+            await self.store.close_session(self.session, self.now_us, died=True)
+        else:
+            self.now_us += LEASE_US
+            assert await self.store.expire_sessions(self.now_us) == [self.session]
         for run_id, row in self.rows.items():
             if row.state is State.PENDING:
                 self.model.waiting[run_id] = (self.model.going.pop(run_id), 0)
