@@ -59,10 +59,13 @@ class TestDesk(AloneWorld):
     async def finish(self, run_id: str) -> None:
         """A run begins, if it has not, and completes."""
         row = await self.run(run_id)
-        if row.state is State.PENDING:
-            row = await self.begin(run_id)
+        await self.finish_claimed(await self.begin(run_id) if row.state is State.PENDING else row)
+
+    async def finish_claimed(self, row: RunRow) -> None:
+        """A run that this session has begins, if it has not, and completes."""
         now_us = self.clock.now_us()
-        ended = (ev.RunCompleted(now_us, Payload(b"jnull")),)
+        events: list[ev.AnyEvent] = [] if row.state is State.RUNNING else [ev.RunStarted(now_us, self.session)]
+        ended = (*events, ev.RunCompleted(now_us, Payload(b"jnull")))
         head = Head(State.COMPLETED, Detail.NONE)
         await self.store.commit([Append(row.key, row.epoch, row.length, ended, now_us, head)])
 
