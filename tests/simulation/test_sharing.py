@@ -281,3 +281,41 @@ def test_a_notice_of_the_end_of_the_session_is_acted_on_at_once() -> None:
         assert (await await_result(OwnWorld(pair.a), "j", 60)).state is State.COMPLETED
 
     play(scenario)
+
+
+@app.workflow
+async def poison(ctx: Context) -> int:
+    return await ctx.step(long_part, ctx.run_id)
+
+
+@app.step
+async def long_part(run_id: str) -> int:
+    executed[run_id] += 1
+    await sleep(30)
+    return 1
+
+
+def test_a_run_that_kills_its_processes_is_set_aside_until_somebody_resumes_it() -> None:
+    async def scenario(pair: Pair) -> None:
+        pair.inner.set_crash_limit(3)
+        await pair.start("p", pair.a, "poison")
+        for _ in range(8):
+            await sleep(2)
+            owner = await pair.owner("p")
+            for engine in pair.engines:
+                if engine.session == owner:
+                    await pair.inner.close_session(owner, engine.clock.now_us(), died=True)
+                    engine.lookout.hear(Notice(NoticeKind.LOST))
+        await sleep(12)
+        row = await pair.inner.get_run("p")
+        assert row is not None
+        assert (row.state, row.detail, row.owner) == (State.RUNNING, Detail.STUCK, None)
+        assert "processes in a row died while they executed it" in row.note
+        begun = executed["p"]
+        assert 3 <= begun <= 4
+        await sleep(100)
+        assert executed["p"] == begun, "nobody takes it"
+        await resume(OwnWorld(pair.a), "p")
+        assert (await await_result(OwnWorld(pair.a), "p", 60)).state is State.COMPLETED
+
+    play(scenario)
