@@ -26,12 +26,13 @@ from aeterna.durable.stores.contract import (
     Appended,
     Created,
     CreateRun,
-    FireSchedule,
     FullStore,
     Notice,
     NoticeKind,
     Outcome,
     Outlook,
+    Post,
+    Posted,
     RunRow,
     Write,
 )
@@ -42,6 +43,7 @@ from aeterna.kernel.limits import Limits
 log = logging.getLogger("aeterna.desk")
 
 RENEWALS_PER_LEASE = 3
+SOME_RUNS = Notice(NoticeKind.RUNS)
 
 
 class NamespaceDesk:
@@ -74,6 +76,7 @@ class NamespaceDesk:
         await self.store.open()
         self.committer = Committer(self.store, self._committed)
         await self._open_session()
+        await self.dispatch.look_for_queues()
 
     def services(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What is to be served for as long as the desk is open."""
@@ -156,11 +159,13 @@ class NamespaceDesk:
         return outcome
 
     def announce(self, *notices: Notice) -> None:
-        """Tell workers and waiters, here and at other servers."""
-        for notice in notices:
+        """Tell workers and waiters, here and at other servers. That some run can be claimed is known already, from the
+        commit that made it so."""
+        news = [notice for notice in notices if notice != SOME_RUNS]
+        for notice in news:
             self._hear(notice)
-        if self.store.is_shared:
-            self.store.notify(notices)
+        if news and self.store.is_shared:
+            self.store.notify(news)
 
     async def wait_end(self, run_id: str, timeout_s: float | None) -> Run | None:
         """Return once the run has ended; raises `TimeoutError`."""
@@ -208,9 +213,15 @@ class NamespaceDesk:
             del self._creators[run_id]
         if died:
             self._reclaimer.suspect()
-        self.announce(Notice(NoticeKind.RUNS))
+        self.claimable()
 
     # What happened.
+
+    def claimable(self) -> None:
+        """Some runs can be claimed from now on."""
+        self.dispatch.look()
+        if self.store.is_shared:
+            self.store.notify([SOME_RUNS])
 
     def _committed(self, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
         """In the order of the commits, from a plain callback or the committer's task."""
@@ -221,7 +232,11 @@ class NamespaceDesk:
             elif isinstance(write, CreateRun):
                 if isinstance(outcome, Created):
                     self._created(write, outcome)
-            elif isinstance(write, FireSchedule) and write.run is not None:
+            elif isinstance(write, Post):
+                if isinstance(outcome, Posted) and outcome.owner is None:
+                    self.claimable()
+            elif write.run is not None:
+                self.dispatch.queued()
                 self.dispatch.wakes_at(write.run.wake_us)
 
     def _moved(self, write: Append) -> None:
@@ -235,7 +250,7 @@ class NamespaceDesk:
             self._let_go(write.key)
             self.dispatch.wakes_at(head.wake_us)
             if self.store.is_shared:
-                self.store.notify([Notice(NoticeKind.RUNS)])
+                self.store.notify([SOME_RUNS])
 
     def _let_go(self, key: int) -> Held | None:
         run = self.sessions.let_go(key)
@@ -248,6 +263,8 @@ class NamespaceDesk:
 
     def _created(self, write: CreateRun, created: Created) -> None:
         if write.owner is None:
+            if write.queue:
+                self.dispatch.queued()
             self.dispatch.wakes_at(write.wake_us)
             if self.store.is_shared:
                 self.store.notify([Notice(NoticeKind.RUNS, write.queue)])
@@ -269,11 +286,14 @@ class NamespaceDesk:
     def _hear(self, notice: Notice) -> None:
         match notice.kind:
             case NoticeKind.RUNS:
+                if notice.subject:
+                    self.dispatch.queued()
                 self.dispatch.look()
             case NoticeKind.INBOX:
                 self._posted(notice)
             case NoticeKind.ENDED:
                 self._waiters.publish(notice.subject)
+                self.dispatch.ended()
                 creator = self._creators.pop(notice.subject, None)
                 if creator is not None:
                     creator.outlet.tell(notice)

@@ -18,7 +18,8 @@ from msgspec import structs
 from aeterna.durable.core.states import Detail, State
 from aeterna.durable.engine.coordinator.attached import Attached, Delivery
 from aeterna.durable.engine.coordinator.sessions import Sessions
-from aeterna.durable.stores.contract import Choice, Created, CreateRun, RunRow, Sealed, Store
+from aeterna.durable.engine.queue_waits import queue_waits
+from aeterna.durable.stores.contract import Choice, Created, CreateRun, FullStore, RunRow, Sealed
 from aeterna.kernel.clock import Clock, sleep
 from aeterna.kernel.errors import StoreCorruptError, StoreError
 
@@ -35,13 +36,15 @@ SLEEP_S_MAX = 60.0
 class Dispatch:
     """The runs of one namespace, and those who wait for work."""
 
-    def __init__(self, store: Store, sessions: Sessions, clock: Clock) -> None:
+    def __init__(self, store: FullStore, sessions: Sessions, clock: Clock) -> None:
         self._store = store
         self._sessions = sessions
         self._clock = clock
         self._needed = asyncio.Event()
         self._exhausted: set[Choice] = set()
         self._news = 0
+        self._has_queues = True
+        self._is_limited = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_us: int | None = None
 
@@ -50,6 +53,19 @@ class Dispatch:
         self._news += 1
         self._exhausted.clear()
         self._needed.set()
+
+    def ended(self) -> None:
+        """A run ended: one that its queue's limits kept waiting may start now."""
+        if self._is_limited:
+            self.look()
+
+    async def look_for_queues(self) -> None:
+        """Find out whether there are queues; without any, nobody asks how they stand."""
+        self._has_queues = bool(await self._store.list_queues())
+
+    def queued(self) -> None:
+        """A run waits in a queue."""
+        self._has_queues = True
 
     def room_made(self) -> None:
         """There may be somebody to take what there is."""
@@ -152,7 +168,16 @@ class Dispatch:
             await self.hand_over(best, rows)
             if len(rows) < limit and news == self._news:
                 self._exhausted.add(choice)
-                self._set_alarm(await self._store.next_wake())
+                await self._plan_next()
+
+    async def _plan_next(self) -> None:
+        """When to look again without being told to."""
+        wake_us = await self._store.next_wake()
+        if self._has_queues:
+            waits = await queue_waits(self._store, self._clock.now_us())
+            self._is_limited = waits.is_limited
+            wake_us = min((each for each in (wake_us, waits.next_us) if each is not None), default=None)
+        self._set_alarm(wake_us)
 
     async def hand_over(self, attached: Attached, rows: Sequence[RunRow]) -> None:
         """Give claimed runs to the worker."""
