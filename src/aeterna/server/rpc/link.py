@@ -40,14 +40,21 @@ class Link:
         self._unanswered = 0
         self._numbers = itertools.count(1)
         self._queries: dict[int, asyncio.Future[Payload]] = {}
+        self._is_leaving = False
         self.delivered = 0
         self.is_lost = False
 
     # What goes out.
 
-    def welcome(self, session: int, description: str) -> None:
+    def welcome(self, session: int, description: str, lease_us: int) -> None:
         """The session is open."""
-        self._frame(0).welcome.CopyFrom(pb.Welcome(session=session, description=description))
+        welcome = pb.Welcome(session=session, description=description, lease_us=lease_us)
+        self._frame(0).welcome.CopyFrom(welcome)
+
+    def leave(self) -> None:
+        """See `Outlet`: the stream ends once everything that was asked is answered and sent."""
+        self._is_leaving = True
+        self._wake.set()
 
     def deliver(self, delivery: Delivery) -> None:
         """See `Outlet`."""
@@ -108,9 +115,11 @@ class Link:
         self._wake.set()
         return self._frames[-1]
 
-    async def next_frame(self) -> pb.ServerFrame:
-        """Wait for something to send."""
+    async def next_frame(self) -> pb.ServerFrame | None:
+        """Wait for something to send; None when the server leaves and nothing is left to say."""
         while not self._frames:
+            if self._is_leaving and not self._unanswered:
+                return None
             self._wake.clear()
             await self._wake.wait()
         frame = self._frames.popleft()

@@ -45,7 +45,9 @@ class SessionStream:
         """Until the worker says goodbye or its stream ends; raises `UsageError` for what makes no sense."""
         if not await self._attach(hello):
             self._link.tell(LOST)
-            await self._context.write(await self._link.next_frame())
+            lost = await self._link.next_frame()
+            assert lost is not None
+            await self._context.write(lost)
             return
         died = True
         try:
@@ -53,7 +55,7 @@ class SessionStream:
                 writing = self._tasks.create_task(self._write())
                 died = await self._read()
                 writing.cancel()
-        except* grpc.aio.UsageError:
+        except* (grpc.aio.UsageError, _Left):
             # Writing to a stream that has just ended.
             died = True
         finally:
@@ -73,12 +75,13 @@ class SessionStream:
             self._attached = resumed
             # What it had to give up waits for somebody else.
             self._desk.dispatch.look()
-        self._link.welcome(self._attached.number, self._desk.store.description)
+        self._link.welcome(self._attached.number, self._desk.store.description, self._attached.lease_us)
         return True
 
     async def _write(self) -> None:
-        while True:
-            await self._context.write(await self._link.next_frame())
+        while (frame := await self._link.next_frame()) is not None:
+            await self._context.write(frame)
+        raise _Left
 
     async def _read(self) -> bool:
         """True if the stream ended without a goodbye."""
@@ -150,3 +153,7 @@ def introduction(hello: pb.Hello, desk: NamespaceDesk) -> Introduction:
     lease_us = min(max(hello.lease_us or options.lease_us, LEASE_US_MIN), options.lease_us_max)
     choice = choice_from(hello.choice)
     return Introduction(hello.host, hello.pid, hello.name, hello.about or "{}", lease_us, choice)
+
+
+class _Left(Exception):  # noqa: N818 - ends the stream, and is no error
+    """The server leaves, and everything is said."""

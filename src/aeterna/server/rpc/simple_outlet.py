@@ -17,6 +17,7 @@ class SimpleOutlet:
     def __init__(self) -> None:
         self.waiting: deque[Delivery] = deque()
         self.is_lost = False
+        self.is_leaving = False
         self.is_polled = False
         self._wake = asyncio.Event()
 
@@ -31,13 +32,23 @@ class SimpleOutlet:
             self.is_lost = True
             self._wake.set()
 
+    def leave(self) -> None:
+        """See `Outlet`: the poll ends, and the client polls elsewhere."""
+        self.is_leaving = True
+        self._wake.set()
+
     def asks(self) -> Callable[[str, str, Payload], Awaitable[Payload]] | None:
         """See `Outlet`: it answers no queries."""
         return None
 
     async def next(self) -> Delivery | None:
-        """The next run; None once the session is over."""
-        while not self.waiting and not self.is_lost:
+        """The next run; None once there will be none."""
+        while not self.waiting and not self.is_over:
             self._wake.clear()
             await self._wake.wait()
-        return self.waiting.popleft() if self.waiting and not self.is_lost else None
+        return None if self.is_over else self.waiting.popleft()
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more is handed out here."""
+        return self.is_lost or self.is_leaving

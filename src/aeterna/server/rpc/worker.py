@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -18,6 +18,7 @@ from aeterna.durable.wire.convert import choice_from
 from aeterna.durable.wire.generated import worker_pb2 as pb
 from aeterna.kernel.errors import AeternaError, InvalidStateError, InvariantError, UsageError
 from aeterna.server.rpc.failing import abort
+from aeterna.server.rpc.serving import Admit, Context, Service, admit_anybody
 from aeterna.server.rpc.session import LEASE_US_MIN, TEXT_CHARS_MAX, SessionStream
 from aeterna.server.rpc.simple_outlet import SimpleOutlet
 from aeterna.server.rpc.tasks import SessionToken, Tasks, open_session_token, open_task_token, seal
@@ -25,22 +26,14 @@ from aeterna.server.rpc.tasks import SessionToken, Tasks, open_session_token, op
 log = logging.getLogger("aeterna.rpc")
 
 TASKS_MAX = 1_000
-
-Context = grpc.aio.ServicerContext[Any, Any]
-Admit = Callable[[Context, str], Awaitable[object]]
-"""Raises an error unless the caller may work in that namespace."""
+WORKER = "worker"
 
 
-async def admit_anybody(_: Context, __: str) -> None:
-    """For a server that only this machine can reach."""
-
-
-class WorkerService:
+class WorkerService(Service):
     """See ``proto/aeterna/v1/worker.proto``."""
 
     def __init__(self, coordinator: Coordinator, admit: Admit = admit_anybody) -> None:
-        self._coordinator = coordinator
-        self._admit = admit
+        super().__init__(coordinator, admit)
         self._tasks: dict[str, Tasks] = {}
 
     # The stream.
@@ -190,8 +183,7 @@ class WorkerService:
         return self._tasks.setdefault(desk.name, Tasks(desk))
 
     async def _desk(self, context: Context, namespace: str) -> NamespaceDesk:
-        await self._admit(context, namespace)
-        return await self._coordinator.namespace(namespace)
+        return await self.desk(context, namespace, WORKER)
 
 
 def _over() -> InvalidStateError:

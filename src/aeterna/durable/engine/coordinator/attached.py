@@ -28,6 +28,10 @@ class Outlet(Protocol):
         """Pass a notice on; LOST says that the session is over."""
         ...
 
+    def leave(self) -> None:
+        """The process is about to end; the worker finds its session elsewhere."""
+        ...
+
     def asks(self) -> Callable[[str, str, Payload], Awaitable[Payload]] | None:
         """How to put a query to the worker's code; None if it answers none."""
         ...

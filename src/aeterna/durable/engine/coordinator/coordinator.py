@@ -53,7 +53,7 @@ class Coordinator:
     def leave(self) -> None:
         """The process is about to end: from here on, a worker whose connection ends keeps its session. Idempotent."""
         for desk in self._desks.values():
-            desk.sessions.leave()
+            desk.leave()
 
     async def stop(self) -> None:
         """Commit what was submitted and close the place. Idempotent."""

@@ -82,9 +82,14 @@ class NamespaceDesk:
         """What is to be served for as long as the desk is open."""
         return [self.committer.serve, self.dispatch.serve, self._schedules.serve, self._keep]
 
+    def leave(self) -> None:
+        """The process is about to end: workers and waiters go elsewhere, and their sessions live on. Idempotent."""
+        self.sessions.leave()
+        self._waiters.close()
+
     async def close(self) -> None:
         """Commit what was submitted and end the server's own session; those of workers live on."""
-        self.sessions.leave()
+        self.leave()
         self.dispatch.close()
         await self.committer.drain()
         self.committer.close()

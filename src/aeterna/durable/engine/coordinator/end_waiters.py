@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from aeterna.durable.stores.contract import Store
+from aeterna.kernel.errors import StoreError
 
 LOOKED_AT_MAX = 100
 
@@ -16,12 +17,21 @@ class EndWaiters:
         self._store = store
         self._futures: dict[str, set[asyncio.Future[None]]] = {}
         self._turn: list[str] = []
+        self._is_closed = False
 
     def publish(self, run_id: str) -> None:
         """The run has ended."""
         for future in self._futures.pop(run_id, ()):
             if not future.done():
                 future.set_result(None)
+
+    def close(self) -> None:
+        """Nobody hears of an end here any more; who waits, or comes to wait, hears that."""
+        self._is_closed = True
+        for futures in self._futures.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(_leaving())
 
     async def wait(self, run_id: str, timeout_s: float | None) -> None:
         """Return once the run has ended, or is not there; raises `TimeoutError`, or the store's error."""
@@ -33,6 +43,8 @@ class EndWaiters:
             row = await self._store.get_run(run_id)
             if row is None or row.state.is_final:
                 return
+            if self._is_closed:
+                raise _leaving()
             async with asyncio.timeout(timeout_s):
                 await future
         finally:
@@ -51,3 +63,7 @@ class EndWaiters:
             row = await self._store.get_run(run_id)
             if row is None or row.state.is_final:
                 self.publish(run_id)
+
+
+def _leaving() -> StoreError:
+    return StoreError("the server is stopping; the run goes on: wait for it at another server, or at this one later")

@@ -111,6 +111,8 @@ class Sessions:
     def leave(self) -> None:
         """Nothing here ends a session any more: this process is about to end, and its workers are not."""
         self._is_leaving = True
+        for attached in self._attached.values():
+            attached.outlet.leave()
 
     def lose(self, numbers: Iterable[int]) -> None:
         """These sessions are over; tell those of their workers that are here."""

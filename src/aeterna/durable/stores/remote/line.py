@@ -89,6 +89,7 @@ class Line:
     def __init__(self, addresses: Sequence[str], credentials: Credentials, listener: Listener) -> None:
         self.session: int | None = None
         self.description = ""
+        self.lease_us = 0
         self._addresses = itertools.cycle(addresses)
         self._address = next(self._addresses)
         self._count = len(addresses)
@@ -202,6 +203,7 @@ class Line:
             return False
         self.session = frame.welcome.session
         self.description = frame.welcome.description
+        self.lease_us = frame.welcome.lease_us
         self.is_connected = True
         self._problem = None
         if self._giving_up is not None:

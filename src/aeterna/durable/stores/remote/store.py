@@ -49,7 +49,8 @@ Answerer = Callable[[str, str, Payload], Awaitable[Payload]]
 class RemoteStore(RemoteRegistry):
     """The namespace of a server, at the first of ``addresses`` that answers.
 
-    ``on_query``: who answers queries; None = nobody here."""
+    ``on_query``: who answers queries; None = nobody here. ``lease_us``: how long the session lives without a renewal,
+    as the server has it; without ``lease_us`` in `open_session`, the server's own choice."""
 
     is_shared = True
     commit_shards = 1
@@ -64,6 +65,7 @@ class RemoteStore(RemoteRegistry):
         self.namespace = namespace
         self.description = f"namespace {namespace!r} of server {', '.join(addresses)}"
         self.on_query: Answerer | None = None
+        self.lease_us = 0
         self._addresses = tuple(addresses)
         self._credentials = credentials or Credentials()
         self._outlook: Outlook = _ignore
@@ -102,6 +104,7 @@ class RemoteStore(RemoteRegistry):
         line = Line(self._addresses, self._credentials, self)
         await line.start()
         self._line = line
+        self.lease_us = line.lease_us
         assert line.session is not None
         return line.session
 
@@ -121,7 +124,7 @@ class RemoteStore(RemoteRegistry):
         line = self._line
         if line is None or line.session is None or line.session not in sessions:
             return []
-        (reply,) = await self.call(pb.Call(renew_us=self._hello.lease_us))
+        (reply,) = await self.call(pb.Call(renew_us=self.lease_us))
         return [line.session] if reply.count else []
 
     async def expire_sessions(self, now_us: int) -> list[int]:

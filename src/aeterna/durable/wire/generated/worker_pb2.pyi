@@ -82,12 +82,14 @@ class Held(_message.Message):
     def __init__(self, key: _Optional[int] = ..., id: _Optional[str] = ..., parent: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("session", "description")
+    __slots__ = ("session", "description", "lease_us")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    LEASE_US_FIELD_NUMBER: _ClassVar[int]
     session: int
     description: str
-    def __init__(self, session: _Optional[int] = ..., description: _Optional[str] = ...) -> None: ...
+    lease_us: int
+    def __init__(self, session: _Optional[int] = ..., description: _Optional[str] = ..., lease_us: _Optional[int] = ...) -> None: ...
 
 class Credits(_message.Message):
     __slots__ = ("room", "received", "choice")
