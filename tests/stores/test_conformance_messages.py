@@ -59,6 +59,17 @@ async def test_a_repeated_id_is_a_duplicate_even_when_the_first_was_consumed(sto
     await store.close()
 
 
+async def test_to_consume_what_is_gone_does_no_harm(store: Store) -> None:
+    await store.open()
+    session = await store.open_session(1, "host", 42)
+    key = await add_run(store, "A", session)
+    await store.commit([post("A")])
+    for first in (1, 2):
+        assert await store.commit([msgspec.structs.replace(append(key, first), consumed=(1,))]) == [Appended()]
+    assert len(await store.history("A")) == 3
+    await store.close()
+
+
 async def test_a_stale_session_consumes_nothing(store: Store) -> None:
     await store.open()
     session = await store.open_session(1, "host", 42)

@@ -358,6 +358,10 @@ WHERE key = ?1 RETURNING posted;
 -- 1 run, 2 number, 3 id, 4 kind, 5 name, 6 payload, 7 time
 INSERT INTO inbox (run, number, id, kind, name, payload, at_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
 
+-- name: has_message
+-- 1 run, 2 number
+SELECT 1 FROM inbox WHERE run = ?1 AND number = ?2;
+
 -- name: name_message
 -- 1 run, 2 id of the message, 3 number
 INSERT INTO message_ids (run, id, number) VALUES (?1, ?2, ?3);

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
+from msgspec import structs
+
 from aeterna.durable.core.states import Detail, State
 from aeterna.durable.stores.contract import (
     Append,
@@ -162,7 +164,9 @@ class Writer:
             raise InvariantError(
                 f"run {run_id!r} has {length} events; an append of epoch {epoch} starts at {write.first}"
             )
-        plan = Plan(self.key, self._do.next_key, lambda _: length, [write])
+        # One that is gone was recorded before.
+        there = tuple(number for number in write.consumed if self._do.rows("has_message", write.key, number))
+        plan = Plan(self.key, self._do.next_key, lambda _: length, [structs.replace(write, consumed=there)])
         self._carry_out(plan)
         self._learn(plan)
         return plan.outcomes[0]
