@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -19,6 +19,10 @@ from aeterna.durable.stores.contract import Namespaces
 from aeterna.durable.wire.services import SERVER_OPTIONS, SERVICES, add_service
 from aeterna.kernel.clock import Clock, SystemClock
 from aeterna.kernel.errors import ConfigurationError
+from aeterna.server.http.api import create_app
+from aeterna.server.http.gate import Gate
+from aeterna.server.http.serving import page
+from aeterna.server.metrics import Metrics
 from aeterna.server.options import ServeOptions
 from aeterna.server.ports import who_holds
 from aeterna.server.rpc.admin import AdminService
@@ -49,7 +53,8 @@ async def serve(namespaces: Namespaces, options: ServeOptions, place: str) -> No
         loop.add_signal_handler(number, stop.set)
     async with serving(namespaces, options) as addresses:
         say(f"runs are kept in {place}")
-        say(f"ready: grpc {addresses.grpc}" + (f", http {addresses.http}" if addresses.http else ""))
+        pages = [("http", addresses.http), ("metrics", addresses.metrics)]
+        say(f"ready: grpc {addresses.grpc}" + "".join(f", {name} http://{at}" for name, at in pages if at))
         await stop.wait()
         say("stopping: what is under way is committed, workers keep their runs and look for another server")
 
@@ -71,13 +76,22 @@ async def serving(
     try:
         server, healthy = _grpc_server(coordinator)
         addresses.grpc = f"{options.host}:{_bind(server, options.host, options.grpc_port)}"
-        await server.start()
-        try:
-            yield addresses
-        finally:
-            await healthy.enter_graceful_shutdown()
-            coordinator.leave()
-            await server.stop(GRACE_S)
+        async with AsyncExitStack() as pages:
+            metrics = Metrics(coordinator)
+            if options.http_port is not None:
+                app = metrics.counting(create_app(Gate(coordinator)))
+                addresses.http = await pages.enter_async_context(page(app, options.host, options.http_port))
+            if options.metrics_port is not None:
+                addresses.metrics = await pages.enter_async_context(
+                    page(metrics.page, options.host, options.metrics_port)
+                )
+            await server.start()
+            try:
+                yield addresses
+            finally:
+                await healthy.enter_graceful_shutdown()
+                coordinator.leave()
+                await server.stop(GRACE_S)
     finally:
         await coordinator.stop()
 

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the history."""
     load_msgspec_quickly()
-    from aeterna.cli.event_records import as_record
+    from aeterna.durable.operations.event_records import as_record
 
     with Glance(require_store(args.store)) as glance:
         line = find_run(glance, args.id, args.app)
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_table(events: list[AnyEvent], *, is_full: bool) -> None:
-    from aeterna.cli.event_records import error_of, key_text
+    from aeterna.durable.operations.event_records import error_of, key_text
 
     start_us = events[0].at_us
     rows = []
@@ -84,7 +84,7 @@ def _print_table(events: list[AnyEvent], *, is_full: bool) -> None:
 
 
 def _value(event: AnyEvent) -> str:
-    from aeterna.cli.event_records import as_record
+    from aeterna.durable.operations.event_records import as_record
 
     record = as_record(0, event, None)
     match record["event"]:

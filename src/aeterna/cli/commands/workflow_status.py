@@ -54,7 +54,7 @@ def _outcome(glance: Glance, line: RunLine) -> dict[str, Any]:
     if line.state not in FINAL:
         return {"result": None, "error": None}
     load_msgspec_quickly()
-    from aeterna.cli.event_records import as_outcome
+    from aeterna.durable.operations.event_records import as_outcome
 
     return as_outcome(glance.history(line, line.length - 1)[-1])
 

@@ -1,4 +1,4 @@
-"""Events as people and programs read them. The one file of the reading commands that needs msgspec."""
+"""Events as people and programs read them: small, because reading commands have no time to load more."""
 
 from __future__ import annotations
 

@@ -1,0 +1,45 @@
+"""Rows and histories as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from aeterna.durable.core.events import AnyEvent
+from aeterna.durable.core.fold import Run
+from aeterna.durable.operations.event_records import as_record, error_record, value_of
+from aeterna.durable.stores.contract import RunRow
+
+HIDDEN = "…"
+"""What a caller sees who may not see payloads."""
+
+_PAYLOADS = ("arguments", "result", "payload", "details", "error")
+
+
+def run_record(row: RunRow, namespace: str) -> dict[str, Any]:
+    """A run's row; times are microseconds since 1970."""
+    record: dict[str, Any] = msgspec.to_builtins(row)
+    del record["key"]
+    return {"namespace": namespace, **record}
+
+
+def outcome_record(run: Run, *, sees_payloads: bool) -> dict[str, Any]:
+    """How a run ended, as far as it has."""
+    if not sees_payloads:
+        return {"result": None, "error": None, "reason": None}
+    return {
+        "result": None if run.result is None else value_of(run.result),
+        "error": None if run.error is None else error_record(run.error),
+        "reason": run.cancel_reason,
+    }
+
+
+def event_record(number: int, event: AnyEvent, *, sees_payloads: bool) -> dict[str, Any]:
+    """One event; payloads are left out for those who may not see them."""
+    record = as_record(number, event, None)
+    del record["at"]
+    record["at_us"] = event.at_us
+    if not sees_payloads:
+        record.update({name: HIDDEN for name in _PAYLOADS if name in record})
+    return record
