@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,8 @@ async def test_operators_see_runs_queues_schedules_and_workers(tmp_path: Path) -
         assert (found.queue.name, found.queue.concurrency) == ("q", 1)
         deletion = admin.DeleteQueueRequest(namespace=NS, name="q")
         assert (await ask(world, "AdminService", "DeleteQueue", deletion)).existed
-        spec = json.dumps({"workflow": "doubled", "cron": ["0 2 * * *"]})
+        arguments = base64.b64encode(b"j[[1],{}]").decode()
+        spec = json.dumps({"workflow": "doubled", "arguments": arguments, "cron": ["0 2 * * *"]})
         put = admin.PutScheduleRequest(namespace=NS, id="nightly", spec=spec)
         assert (await ask(world, "AdminService", "PutSchedule", put)).next_us
         request = admin.TriggerScheduleRequest(namespace=NS, id="nightly")
