@@ -171,8 +171,8 @@ def test_hooks_that_raise_do_no_harm(caplog: pytest.LogCaptureFixture) -> None:
         now.supervisor.ask(Kind.RESUME, Kind.RESUMED)
         now.supervisor.ask(Kind.LEASE, Kind.ACK, {"granted": False})
         now.supervisor.ask(Kind.PING, Kind.PONG)
-        wait_until(lambda: len(caplog.records) == 4)
-    assert {record.__dict__["action"] for record in caplog.records} == {"handover.hook"}
+        # Others may have something to say, too, where an earlier test made the logs talkative.
+        wait_until(lambda: [getattr(record, "action", "") for record in caplog.records].count("handover.hook") == 4)
 
 
 def test_messages_of_an_earlier_handover_are_ignored() -> None:

@@ -89,7 +89,8 @@ BROAD_EXCEPT: dict[str, Allowed] = {
 SLEEPS_IN_TESTS: dict[str, Allowed] = {
     "tests/processes/test_over_postgres.py": Allowed(3, "other processes offer no event, and a lease takes its time"),
     "tests/handover/srp_supervisor.py": Allowed(1, "looks again whether another process has come so far"),
-    "tests/supervisor/live/apps/faulty.py": Allowed(3, "an application that is slow on purpose"),
+    "tests/supervisor/live/apps/faulty.py": Allowed(2, "an application that is slow on purpose"),
+    "tests/supervisor/live/test_fault_matrix.py": Allowed(1, "how long a process is frozen is the fault itself"),
     "tests/supervisor/live/under_load.py": Allowed(1, "looks again whether another process has come so far"),
     "tests/supervisor/live/apps/fragile.py": Allowed(2, "an application that is slow on purpose"),
     "tests/supervisor/live/apps/lively.py": Allowed(3, "an application that is slow on purpose"),

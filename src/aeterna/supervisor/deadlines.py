@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from aeterna.supervisor.instances import Instance
     from aeterna.supervisor.service import Service
 
+DOUBT_US = 20_000
+"""So often a generation that may be failing at the end of its soak is looked at."""
+
 
 class Deadlines:
     """Posts TIMEOUT and BLACKOUT to one service."""
@@ -33,9 +36,13 @@ class Deadlines:
     def _ring(self) -> None:
         service = self._service
         starting = self._starting()
+        # It may have asked for more time.
         more_us = starting.extend_until_us - service.house.clock.monotonic_us() if starting else 0
+        watch = service.watch
+        if service.machine.state is State.SOAK and watch is not None and watch.has_doubt:
+            # The end of the time is no verdict while a probe is failing.
+            more_us = DOUBT_US
         if more_us > 0:
-            # It has asked for more time.
             self._timer = asyncio.get_running_loop().call_later(more_us / 1e6, self._ring)
         else:
             service.say(Kind.TIMEOUT, self._reason())

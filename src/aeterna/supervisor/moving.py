@@ -136,14 +136,20 @@ class Moving:
 
     # --- the stored snapshot -----------------------------------------------------------------------------------------
 
-    @property
-    def has_stored(self) -> bool:
-        """Whether there is memory for a process that has to start alone."""
+    def reserve_stored(self) -> bool:
+        """Whether there is memory for a process that has to start alone; it is kept until one has it."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
         return self._stored is not None
 
     async def restore_stored(self, instance: Instance) -> None:
         """Give a process that starts alone the memory of its predecessor, and let it serve; trouble is told."""
+        if instance.role != "candidate":
+            return
         if self._stored is None:
+            # A handover that failed meanwhile has dropped it; the process still waits to be told.
+            await self._relay.accept(instance.generation, 0)
             return
         generation, name = instance.generation, self._spec.name
         self._stored.was_left()
@@ -208,13 +214,14 @@ class Moving:
 
     async def retire(self, instance: Instance, txn: int) -> None:
         """It serves no longer, keeps its memory, and may not change it any more. That its hooks do not come to an end
-        is no reason to wait; that it may still serve is."""
+        is no reason to wait, and one that is gone does neither; that it may still serve is."""
         try:
             await self._relay.retire(instance.generation, txn)
         except RelayError as error:
-            if error.fault is not RelayFault.TIMEOUT:
+            if error.fault is RelayFault.TIMEOUT:
+                await self._relay.standby(instance.generation, txn)
+            elif error.fault is not RelayFault.GONE:
                 raise
-            await self._relay.standby(instance.generation, txn)
 
     async def accept(self, instance: Instance, txn: int) -> None:
         """It serves from now on."""

@@ -15,6 +15,8 @@ from aeterna.supervisor.instances import Instance
 WATCHDOG_LOOKS = 4
 """How often within its interval a watchdog is looked at."""
 WATCHDOG_LOOK_S_MIN = 0.02
+OVERDUE_US = 50_000
+"""A probe that takes longer may be one that is never answered."""
 
 Verdict = Callable[[Health, str], None]
 """Told of every verdict that calls for something: FLAPPING or UNHEALTHY, and why."""
@@ -41,6 +43,8 @@ class Watch:
         self._policy = _policy(instance.spec, probe_spec)
         self.record = Record()
         self.last_detail = ""
+        self._last_sample = Sample.OK
+        self._asking_since_us = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -66,6 +70,12 @@ class Watch:
             return f"the last probes say nothing: {self.last_detail}"
         return ""
 
+    @property
+    def has_doubt(self) -> bool:
+        """The last answer was bad, or one is overdue: too early to call it well. The probes to come settle it."""
+        waits_us = self._clock.monotonic_us() - self._asking_since_us if self._asking_since_us else 0
+        return self._last_sample is Sample.FAILED or waits_us > OVERDUE_US
+
     def forget(self) -> None:
         """Begin a new record: another weight is in force."""
         self.record = Record()
@@ -75,8 +85,10 @@ class Watch:
         if self._spec.start_period_ms:
             await sleep(self._spec.start_period_ms / 1000)
         while True:
+            self._asking_since_us = self._clock.monotonic_us()
             result = await probe(self._spec, self._target)
-            self.last_detail = result.detail
+            self._asking_since_us = 0
+            self._last_sample, self.last_detail = result.sample, result.detail
             self._told(result)
             self.record = health.note(self.record, result.sample, result.latency_ms)
             found = health.judge(self._policy, self.record)

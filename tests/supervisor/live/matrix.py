@@ -82,6 +82,11 @@ def kill_daemon(state: str) -> Expectation:
     return _expects(ANY, NEW, OLD)
 
 
+def freeze_daemon(state: str) -> Expectation:
+    """The services go on by themselves. Its deadlines pass meanwhile, so it may give up what it was about."""
+    return _expects(ANY, OLD, NEW, FRESH)
+
+
 def stop_new(state: str) -> Expectation:
     """A process that hangs is as good as dead, only later; in the drain it may come back before its probes say so."""
     if state in BEFORE_COMMIT:
@@ -116,6 +121,7 @@ FAULTS = {
     "kill-new": (kill_new, tuple(state for state in STATES if state not in BEFORE_NEW)),
     "kill-old": (kill_old, STATES),
     "kill-daemon": (kill_daemon, STATES),
+    "freeze-daemon": (freeze_daemon, STATES),
     "freeze-new": (stop_new, tuple(state for state in STATES if state not in BEFORE_NEW)),
     "freeze-old": (stop_old, STATES),
     "second-reload": (second_reload, STATES),
@@ -123,28 +129,38 @@ FAULTS = {
     "stop": (operator_stop, STATES),
 }
 
-FRAME_STATES = {
-    "QUIESCED": ("old", "QUIESCE"),
-    "PART": ("old", "SNAPSHOT"),
-    "END": ("old", "PRECOPY"),
-    "RESTORED": ("new", "RESTORE"),
-    "ACCEPTING": ("new", "COMMIT"),
-    "ACK": ("new", "COMMIT"),
-    "DRAINED": ("old", "PRECOPY"),
-}
+FRAME_STATES = (
+    ("HELLO", "new", "WARMING"),
+    ("QUIESCED", "old", "QUIESCE"),
+    ("PART", "old", "SNAPSHOT"),
+    ("END", "old", "PRECOPY"),
+    ("RESTORED", "new", "RESTORE"),
+    ("ACCEPTING", "new", "COMMIT"),
+    ("ACK", "new", "COMMIT"),
+    ("ACK", "old", "COMMIT"),
+    ("DRAINED", "old", "PRECOPY"),
+)
+"""Kinds of messages, who sends them, and the state in which that is noticed."""
+
 FRAME_FAULTS = ("drop", "delay", "twice", "corrupt", "truncate")
 
 
 def frame_cells() -> list[Cell]:
     """One message of one process lost, late, doubled, damaged or cut off by its death."""
     cells = []
-    for kind, (role, state) in FRAME_STATES.items():
+    for kind, role, state in FRAME_STATES:
         for fault in FRAME_FAULTS:
+            if (kind, role) == ("ACK", "old") and fault in ("corrupt", "truncate"):
+                # Its first acknowledgement comes long before any handover, and these end the connection.
+                continue
             cells.append(Cell(state, f"{fault}-{kind}-{role}", _frame_expectation(kind, role, fault)))
     return cells
 
 
 def _frame_expectation(kind: str, role: str, fault: str) -> Expectation:
+    if kind == "ACK" and role == "old" and fault == "delay":
+        # It acknowledges several times, and the delays may add up to a pause that is too long.
+        return _expects(ANY, OLD, NEW, FRESH)
     if fault == "delay" or (fault == "twice" and kind != "PART") or (kind == "DRAINED" and fault == "drop"):
         return _expects(WENT_ON, NEW)
     if fault == "truncate" and role == "old":
@@ -155,8 +171,13 @@ def _frame_expectation(kind: str, role: str, fault: str) -> Expectation:
 HOOK_CELLS = [
     Cell("SNAPSHOT", "no-space", _expects(FAILED, OLD)),
     Cell("RESTORE", "load-raises", _expects(FAILED, OLD)),
+    Cell("RESTORE", "no-space-to-load", _expects(FAILED, OLD)),
     Cell("SPAWN", "exec-fails", _expects(FAILED, OLD)),
+    Cell("SPAWN", "exec-denied", _expects(FAILED, OLD)),
+    Cell("PREFLIGHT", "no-such-directory", _expects(FAILED, OLD)),
     Cell("PREFLIGHT", "check-fails", _expects(FAILED, OLD)),
+    Cell("PREFLIGHT", "check-missing", _expects(FAILED, OLD)),
+    Cell("PROMOTE", "hook-fails", _expects(WENT_ON, NEW)),
     Cell("PREFLIGHT", "config-invalid", _expects(frozenset(), OLD)),
 ]
 
@@ -167,7 +188,11 @@ def all_cells() -> list[Cell]:
     return [*cells, *frame_cells(), *HOOK_CELLS]
 
 
+FOUND = frozenset({"DRAIN-kill-new", "SOAK-freeze-new"})
+"""Cells that found something: a snapshot that expired while a process waited for it, and a soak that ended in doubt."""
+
+
 def few_cells() -> list[Cell]:
     """A cross-section: every fault, every state, most of them once."""
-    cells = [cell for at, cell in enumerate(all_cells()) if at % 7 == 3]
+    cells = [cell for at, cell in enumerate(all_cells()) if at % 7 == 3 or cell.name in FOUND]
     return [*cells, *(cell for cell in HOOK_CELLS if cell not in cells)]

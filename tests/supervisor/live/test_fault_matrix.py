@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ IS_FULL = bool(os.environ.get("AETERNA_CHAOS"))
 CELLS = matrix.all_cells() if IS_FULL else matrix.few_cells()
 APP = (Path(__file__).parent / "apps" / "fragile.py").read_text()
 
+FREEZE_S = 1.0
+"""Longer than any phase is to take."""
 SLOW = {
     "old": {"quiesce": 400, "dump": 400},
     "new": {"import": 500, "load": 400, "lease": 400},
@@ -112,6 +115,8 @@ def write_fault(backend: Backend, cell: Cell) -> None:
         faults[role]["frames"] = {kind: fault}
     if cell.fault == "load-raises":
         faults["new"]["load"] = "raise"
+    if cell.fault == "no-space-to-load":
+        faults["new"]["load"] = "full"
     if cell.fault == "no-space":
         faults["old"]["dump"] = "full"
     (backend.folder / "fault.json").write_text(json.dumps(faults))
@@ -120,14 +125,24 @@ def write_fault(backend: Backend, cell: Cell) -> None:
 def break_the_release(backend: Backend, cell: Cell, port: int) -> None:
     """Faults that are in what is deployed."""
     fresh = config(port)
-    if cell.fault == "exec-fails":
-        fresh["service"]["command"] = ["/nonexistent/program"]
-    elif cell.fault == "check-fails":
-        fresh["orchestration"]["pre_flight"][0]["command"] = ["false"]
-    elif cell.fault == "config-invalid":
-        fresh["orchestration"]["strategy"] = "canaries"
-    else:
-        return
+    service, orchestration = fresh["service"], fresh["orchestration"]
+    match cell.fault:
+        case "exec-fails":
+            service["command"] = ["/nonexistent/program"]
+        case "exec-denied":
+            service["command"] = ["/etc/passwd"]
+        case "no-such-directory":
+            service["cwd"] = "/nonexistent/directory"
+        case "check-fails":
+            orchestration["pre_flight"][0]["command"] = ["false"]
+        case "check-missing":
+            orchestration["pre_flight"][0]["command"] = ["/nonexistent/check"]
+        case "hook-fails":
+            orchestration["post_process"] = {"on_success": [{"name": "broken", "command": ["/nonexistent/hook"]}]}
+        case "config-invalid":
+            orchestration["strategy"] = "canaries"
+        case _:
+            return
     backend.configure(fresh)
 
 
@@ -142,6 +157,10 @@ def strike(backend: Backend, cell: Cell, pids: dict[str, int]) -> list[int]:
             os.kill(pids["old"], signal.SIGKILL)
         case "kill-daemon":
             os.kill(pids["daemon"], signal.SIGKILL)
+        case "freeze-daemon":
+            os.kill(pids["daemon"], signal.SIGSTOP)
+            time.sleep(FREEZE_S)
+            os.kill(pids["daemon"], signal.SIGCONT)
         case "freeze-new":
             os.kill(generations[2], signal.SIGSTOP)
             return [generations[2]]
@@ -198,11 +217,13 @@ def test_a_fault_in_a_state_ends_as_documented(cell: Cell, tmp_path: Path) -> No
         assert service["lease"] == service["generation"]
         assert len(failed) <= cell.expects.failed_max, (failed, backend.log()[-4000:])
         nothing_is_left(backend, pids, fds, has_new_daemon=cell.fault == "kill-daemon")
-        assert int(get(port).split()[1]) == service["generation"]
+        wait_until(lambda: int(get(port).split()[1]) == backend.service()["generation"], "who is said to serve answers")
     finally:
         backend.close()
 
 
+KEEPERS_OWN = frozenset({"exec-fails", "exec-denied"})
+"""Faults that the keeper meets itself."""
 HELD = {"SPAWN": "PREFLIGHT", "PROMOTE": "SOAK"}
 """States that are over in a millisecond, because the keeper answers so fast, and those before them."""
 
@@ -210,7 +231,7 @@ HELD = {"SPAWN": "PREFLIGHT", "PROMOTE": "SOAK"}
 @contextlib.contextmanager
 def held_keeper(cell: Cell, keeper: int, follower: Follower) -> Iterator[None]:
     """Keep the keeper still from the state before on, so that the cell's state lasts."""
-    if cell.state not in HELD or cell.fault == "exec-fails":
+    if cell.state not in HELD or cell.fault in KEEPERS_OWN:
         yield
         return
     assert follower.wait_for(HELD[cell.state])

@@ -55,7 +55,7 @@ class Births:
     def _start_cold(self, generation: int, spec: ServiceSpec) -> None:
         service = self._service
         # One that gets stored memory must not serve before it has it, just like a candidate.
-        role = "candidate" if service.moving.has_stored else "active"
+        role = "candidate" if service.moving.reserve_stored() else "active"
         instance = self._starting.prepare(generation, spec, role=role, colour=self._starting.cold_colour())
         service.traffic.steer(100 if instance.colour else 0, instance.colour)
         service.in_background(self._start(instance))

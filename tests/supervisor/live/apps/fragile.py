@@ -39,8 +39,11 @@ def dump(value: dict[str, int]) -> bytes:
 
 def load(value: dict[str, int], data: bytes) -> None:
     linger("load")
-    if MINE.get("load") == "raise":
-        raise ValueError("cannot load this")
+    match MINE.get("load"):
+        case "raise":
+            raise ValueError("cannot load this")
+        case "full":
+            raise OSError(errno.ENOSPC, "no space left")
     value.update(json.loads(data))
 
 
