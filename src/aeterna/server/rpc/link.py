@@ -41,6 +41,7 @@ class Link:
         self._numbers = itertools.count(1)
         self._queries: dict[int, asyncio.Future[Payload]] = {}
         self._is_leaving = False
+        self._is_closed = False
         self.delivered = 0
         self.is_lost = False
 
@@ -116,9 +117,9 @@ class Link:
         return self._frames[-1]
 
     async def next_frame(self) -> pb.ServerFrame | None:
-        """Wait for something to send; None when the server leaves and nothing is left to say."""
-        while not self._frames:
-            if self._is_leaving and not self._unanswered:
+        """Wait for something to send; None once there will be nothing more."""
+        while not self._frames or self._is_closed:
+            if self._is_closed or (self._is_leaving and not self._unanswered):
                 return None
             self._wake.clear()
             await self._wake.wait()
@@ -158,8 +159,9 @@ class Link:
         await self._may_read.wait()
 
     def close(self) -> None:
-        """The stream has ended: who waits for the worker's answer hears it."""
-        self.is_lost = True
+        """The stream has ended: nothing more is sent, and who waits for the worker's answer hears it."""
+        self.is_lost = self._is_closed = True
+        self._wake.set()
         for future in self._queries.values():
             if not future.done():
                 future.set_exception(StoreError("the worker that was asked has gone; ask again"))

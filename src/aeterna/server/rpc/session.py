@@ -10,6 +10,7 @@ import logging
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from aeterna.durable.engine.coordinator.attached import Attached, Held
 from aeterna.durable.engine.coordinator.desk import NamespaceDesk
@@ -27,6 +28,8 @@ log = logging.getLogger("aeterna.session")
 TEXT_CHARS_MAX = 1_024
 ABOUT_CHARS_MAX = 1_000_000
 LEASE_US_MIN = 50_000
+WRITE_S = 1.0
+"""So long the last frame has to leave, where the worker does not read."""
 
 Context = grpc.aio.ServicerContext[pb.WorkerFrame, pb.ServerFrame]
 
@@ -39,7 +42,7 @@ class SessionStream:
         self._context = context
         self._link = Link()
         self._attached: Attached
-        self._tasks: asyncio.TaskGroup
+        self._calls: set[asyncio.Future[None]] = set()
 
     async def serve(self, hello: pb.Hello) -> None:
         """Until the worker says goodbye or its stream ends; raises `UsageError` for what makes no sense."""
@@ -49,18 +52,30 @@ class SessionStream:
             assert lost is not None
             await self._context.write(lost)
             return
-        died = True
+        reading = asyncio.ensure_future(self._read())
+        writing = asyncio.ensure_future(self._write())
         try:
-            async with asyncio.TaskGroup() as self._tasks:
-                writing = self._tasks.create_task(self._write())
-                died = await self._read()
-                writing.cancel()
-        except* (grpc.aio.UsageError, _Left):
-            # Writing to a stream that has just ended.
-            died = True
+            await asyncio.wait([reading, writing], return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                reading.result()
         finally:
+            died = not self._attached.is_over
             self._link.close()
-            await asyncio.shield(self._desk.detach(self._attached, died=died))
+            await asyncio.shield(self._end(reading, writing, died=died))
+
+    async def _end(self, reading: asyncio.Future[None], writing: asyncio.Future[None], *, died: bool) -> None:
+        for call in (reading, *self._calls):
+            call.cancel()
+        # A frame that is on its way must have left before the stream can be ended.
+        _, stuck = await asyncio.wait([writing], timeout=WRITE_S)
+        for each in (writing, *stuck):
+            each.cancel()
+        await asyncio.wait([reading, writing, *self._calls])
+        for each in (reading, writing):
+            if not each.cancelled():
+                # Taken note of: a stream that breaks is nobody's mistake.
+                each.exception()
+        await self._desk.detach(self._attached, died=died)
 
     async def _attach(self, hello: pb.Hello) -> bool:
         who = introduction(hello, self._desk)
@@ -79,17 +94,17 @@ class SessionStream:
         return True
 
     async def _write(self) -> None:
+        """Until the server leaves and everything is said, or the stream ends."""
         while (frame := await self._link.next_frame()) is not None:
             await self._context.write(frame)
-        raise _Left
 
-    async def _read(self) -> bool:
-        """True if the stream ended without a goodbye."""
+    async def _read(self) -> None:
+        """Until the stream ends."""
         while True:
             await self._link.may_read()
-            frame: Any = await self._context.read()
-            if frame is grpc.aio.EOF:
-                return not self._attached.is_over
+            frame = await read_frame(self._context)
+            if frame is None:
+                return
             self._receive(frame)
 
     def _receive(self, frame: pb.WorkerFrame) -> None:
@@ -99,7 +114,9 @@ class SessionStream:
             self._submit(batch)
         for call in frame.calls:
             self._link.asked()
-            self._tasks.create_task(self._answer(call))
+            task = asyncio.ensure_future(self._answer(call))
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
         for answer in frame.answers:
             self._link.answered(answer)
         if frame.HasField("credits"):
@@ -155,5 +172,10 @@ def introduction(hello: pb.Hello, desk: NamespaceDesk) -> Introduction:
     return Introduction(hello.host, hello.pid, hello.name, hello.about or "{}", lease_us, choice)
 
 
-class _Left(Exception):  # noqa: N818 - ends the stream, and is no error
-    """The server leaves, and everything is said."""
+async def read_frame(context: Context) -> pb.WorkerFrame | None:
+    """The next frame; None at the end. Raises `SerializationError` for bytes that are none."""
+    try:
+        frame: Any = await context.read()
+    except DecodeError as error:
+        raise SerializationError(f"a frame cannot be read: {error}") from None
+    return None if frame is grpc.aio.EOF else frame

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
 
-import grpc
 import msgspec
 
 from aeterna.durable.engine.coordinator.attached import Attached
@@ -16,10 +14,10 @@ from aeterna.durable.engine.coordinator.sessions import Introduction
 from aeterna.durable.stores.contract import Choice
 from aeterna.durable.wire.convert import choice_from
 from aeterna.durable.wire.generated import worker_pb2 as pb
-from aeterna.kernel.errors import AeternaError, InvalidStateError, InvariantError, UsageError
+from aeterna.kernel.errors import AeternaError, InvalidStateError, UsageError
 from aeterna.server.rpc.failing import abort
 from aeterna.server.rpc.serving import Admit, Context, Service, admit_anybody
-from aeterna.server.rpc.session import LEASE_US_MIN, TEXT_CHARS_MAX, SessionStream
+from aeterna.server.rpc.session import LEASE_US_MIN, TEXT_CHARS_MAX, SessionStream, read_frame
 from aeterna.server.rpc.simple_outlet import SimpleOutlet
 from aeterna.server.rpc.tasks import SessionToken, Tasks, open_session_token, open_task_token, seal
 
@@ -40,18 +38,16 @@ class WorkerService(Service):
 
     async def Session(self, _: object, context: Context) -> None:  # noqa: N802 - named as in the proto
         """See `SessionStream`."""
-        frame: Any = await context.read()
-        if frame is grpc.aio.EOF:
-            return
         try:
+            frame = await read_frame(context)
+            if frame is None:
+                return
             if not frame.HasField("hello"):
                 raise UsageError("the first frame of a session is its hello")
             desk = await self._desk(context, frame.hello.namespace)
             await SessionStream(desk, context).serve(frame.hello)
         except AeternaError as error:
             await abort(context, error)
-        except BaseExceptionGroup as group:
-            await abort(context, _first(group))
 
     # Simple clients.
 
@@ -188,14 +184,3 @@ class WorkerService(Service):
 
 def _over() -> InvalidStateError:
     return InvalidStateError("the session is over: Register again, and drop the tasks of the old one")
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> AeternaError:
-    """The error of a stream's tasks; one that is no error of ours is a bug, and is logged."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            return _first(error)
-        if isinstance(error, AeternaError):
-            return error
-    log.error("a session failed", exc_info=group, extra={"action": "session_failed"})
-    return InvariantError("the session failed in an unexpected way; the server's log has the details")
