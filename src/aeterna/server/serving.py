@@ -26,7 +26,7 @@ from aeterna.server.metrics import Metrics
 from aeterna.server.options import ServeOptions
 from aeterna.server.ports import who_holds
 from aeterna.server.rpc.admin import AdminService
-from aeterna.server.rpc.client import ClientService
+from aeterna.server.rpc.talk import TalkingClientService
 from aeterna.server.rpc.worker import WorkerService
 
 log = logging.getLogger("aeterna.server")
@@ -98,7 +98,7 @@ async def serving(
 
 def _grpc_server(coordinator: Coordinator) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
     server = grpc.aio.server(options=SERVER_OPTIONS)
-    add_service(server, "ClientService", ClientService(coordinator))
+    add_service(server, "ClientService", TalkingClientService(coordinator))
     add_service(server, "WorkerService", WorkerService(coordinator))
     add_service(server, "AdminService", AdminService(coordinator))
     healthy = health.aio.HealthServicer()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
@@ -13,19 +15,21 @@ from aeterna.durable.core.why_facts import Why
 from aeterna.durable.stores.contract import FullStore, Notice, Outcome, Write
 from aeterna.durable.stores.remote.credentials import Credentials
 from aeterna.durable.stores.remote.records import RemoteRecords
+from aeterna.durable.stores.remote.talking import Talking
 from aeterna.durable.stores.remote.unary import CALL_S, Unary
 from aeterna.durable.wire.convert import error_from, state_from
 from aeterna.durable.wire.generated import admin_pb2 as admin
 from aeterna.durable.wire.generated import client_pb2 as pb
-from aeterna.kernel.clock import Clock, SystemClock
-from aeterna.kernel.errors import UsageError
+from aeterna.kernel.clock import Clock, SystemClock, sleep
+from aeterna.kernel.errors import StoreError, UsageError
 from aeterna.kernel.ids import new_run_id
 from aeterna.kernel.limits import Limits
 
 GRACE_S = 5.0
 """A call that waits at the server is given so much longer here, so that the server's words about it arrive."""
-WAIT_S = 300.0
-"""A wait without an end is asked for anew so often, so that a server that is no more does not hold it."""
+WAIT_TRIES = 8
+WAIT_PAUSE_S = 0.2
+"""A wait that a server cannot go on with is tried again so often."""
 
 
 class Start(Protocol):
@@ -69,6 +73,7 @@ class RemoteWorld:
         self.limits = limits or Limits()
         self.clock: Clock = clock or SystemClock()
         self._unary = Unary(addresses, credentials or Credentials())
+        self._talking = Talking(namespace, addresses, credentials or Credentials())
         description = f"namespace {namespace!r} of server {', '.join(addresses)}"
         # What a client has no use for (sessions, claims) is not there; the verbs that need it are methods below.
         self.store = cast("FullStore", RemoteRecords(namespace, self._unary, description))
@@ -83,14 +88,16 @@ class RemoteWorld:
 
     async def close(self) -> None:
         """Idempotent."""
+        await self._talking.close()
         await self._unary.close()
 
     # Verbs that are carried out at the server; see `operations`.
 
     async def start(self, request: Start) -> Started:
         """See `operations.start`."""
-        response = await self._ask("StartWorkflow", start_to(request, self.namespace))
-        return Started(response.id, response.created)
+        item = pb.TalkFrame.Item(start=start_to(request, self.namespace))
+        started = (await self._talking.ask(item)).started
+        return Started(started.id, started.created)
 
     async def signal_with_start(self, request: Start, name: str, payload: Payload, message_id: str = "") -> Started:
         """See `operations.signal_with_start`."""
@@ -106,17 +113,26 @@ class RemoteWorld:
         return Started(response.id, response.created)
 
     async def await_result(self, run_id: str, timeout_s: float | None = None) -> Run:
-        """See `operations.await_result`; of the run, the state, the result and the error are known."""
-        while True:
-            wait_s = WAIT_S if timeout_s is None else timeout_s
-            request = pb.AwaitResultRequest(namespace=self.namespace, id=run_id, timeout_seconds=wait_s)
+        """See `operations.await_result`; of the run, the state, the result and the error are known. While no server
+        answers, that of the next one is waited for."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._await(run_id)
+        except TimeoutError:
+            raise TimeoutError(f"run {run_id!r} did not end within {timeout_s:g} s; it goes on") from None
+
+    async def _await(self, run_id: str) -> Run:
+        for tries in itertools.count(1):
             try:
-                found = await self._ask("AwaitResult", request, wait_s + GRACE_S)
-            except TimeoutError:
-                if timeout_s is not None:
-                    raise TimeoutError(f"run {run_id!r} did not end within {timeout_s:g} s; it goes on") from None
+                found = await self._talking.ask(pb.TalkFrame.Item(wait=pb.TalkFrame.Wait(id=run_id)))
+            except StoreError:
+                # The server stops, perhaps, and another one takes its place.
+                if tries >= WAIT_TRIES:
+                    raise
+                await sleep(WAIT_PAUSE_S)
             else:
-                return _ended(found)
+                return _ended(found.ended)
+        raise AssertionError
 
     async def signal(self, run_id: str, name: str, payload: Payload, message_id: str = "") -> bool:
         """See `operations.signal`."""

@@ -7,6 +7,56 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class TalkFrame(_message.Message):
+    __slots__ = ("namespace", "items", "forgotten")
+    class Wait(_message.Message):
+        __slots__ = ("id", "timeout_seconds")
+        ID_FIELD_NUMBER: _ClassVar[int]
+        TIMEOUT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+        id: str
+        timeout_seconds: float
+        def __init__(self, id: _Optional[str] = ..., timeout_seconds: _Optional[float] = ...) -> None: ...
+    class Item(_message.Message):
+        __slots__ = ("number", "start", "wait")
+        NUMBER_FIELD_NUMBER: _ClassVar[int]
+        START_FIELD_NUMBER: _ClassVar[int]
+        WAIT_FIELD_NUMBER: _ClassVar[int]
+        number: int
+        start: StartWorkflowRequest
+        wait: TalkFrame.Wait
+        def __init__(self, number: _Optional[int] = ..., start: _Optional[_Union[StartWorkflowRequest, _Mapping]] = ..., wait: _Optional[_Union[TalkFrame.Wait, _Mapping]] = ...) -> None: ...
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    items: _containers.RepeatedCompositeFieldContainer[TalkFrame.Item]
+    forgotten: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, namespace: _Optional[str] = ..., items: _Optional[_Iterable[_Union[TalkFrame.Item, _Mapping]]] = ..., forgotten: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class TalkAnswers(_message.Message):
+    __slots__ = ("answers",)
+    class Failure(_message.Message):
+        __slots__ = ("kind", "message")
+        KIND_FIELD_NUMBER: _ClassVar[int]
+        MESSAGE_FIELD_NUMBER: _ClassVar[int]
+        kind: str
+        message: str
+        def __init__(self, kind: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    class Answer(_message.Message):
+        __slots__ = ("number", "started", "ended", "failure")
+        NUMBER_FIELD_NUMBER: _ClassVar[int]
+        STARTED_FIELD_NUMBER: _ClassVar[int]
+        ENDED_FIELD_NUMBER: _ClassVar[int]
+        FAILURE_FIELD_NUMBER: _ClassVar[int]
+        number: int
+        started: StartWorkflowResponse
+        ended: WorkflowResult
+        failure: TalkAnswers.Failure
+        def __init__(self, number: _Optional[int] = ..., started: _Optional[_Union[StartWorkflowResponse, _Mapping]] = ..., ended: _Optional[_Union[WorkflowResult, _Mapping]] = ..., failure: _Optional[_Union[TalkAnswers.Failure, _Mapping]] = ...) -> None: ...
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[TalkAnswers.Answer]
+    def __init__(self, answers: _Optional[_Iterable[_Union[TalkAnswers.Answer, _Mapping]]] = ...) -> None: ...
+
 class StartWorkflowRequest(_message.Message):
     __slots__ = ("namespace", "workflow", "version", "arguments", "id", "queue", "priority", "share", "delay_us", "singleton", "debounce", "requires")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
