@@ -12,6 +12,9 @@ from aeterna.durable.stores.memory import MemoryNamespaces
 from aeterna.durable.stores.remote.store import RemoteStore
 from aeterna.durable.wire.services import SERVER_OPTIONS, add_service
 from aeterna.kernel.clock import SystemClock
+from aeterna.server.rpc.admin import AdminService
+from aeterna.server.rpc.serving import admit_anybody
+from aeterna.server.rpc.talk import TalkingClientService
 from aeterna.server.rpc.worker import WorkerService
 
 CLOCK = SystemClock()
@@ -24,6 +27,8 @@ class Serving:
         self.namespaces = namespaces or MemoryNamespaces()
         self.options = CoordinatorOptions(**{"look_s": 0.05, **options})
         self.port = 0
+        self.admit = admit_anybody
+        self.secrets = None
 
     @property
     def address(self):
@@ -33,8 +38,14 @@ class Serving:
         self.coordinator = Coordinator(self.namespaces, CLOCK, self.options)
         await self.coordinator.start()
         self.server = grpc.aio.server(options=SERVER_OPTIONS)
-        add_service(self.server, "WorkerService", WorkerService(self.coordinator))
-        self.port = self.server.add_insecure_port(f"127.0.0.1:{self.port}")
+        add_service(self.server, "WorkerService", WorkerService(self.coordinator, self.admit))
+        add_service(self.server, "ClientService", TalkingClientService(self.coordinator, self.admit))
+        add_service(self.server, "AdminService", AdminService(self.coordinator, self.admit))
+        place = f"127.0.0.1:{self.port}"
+        if self.secrets is None:
+            self.port = self.server.add_insecure_port(place)
+        else:
+            self.port = self.server.add_secure_port(place, self.secrets)
         await self.server.start()
 
     async def stop(self):

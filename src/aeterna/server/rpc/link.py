@@ -17,6 +17,7 @@ from aeterna.durable.stores.contract import Notice, NoticeKind
 from aeterna.durable.wire.convert import message_to, notice_to, row_to, segment_to
 from aeterna.durable.wire.frames import failure_from, failure_to, result_to
 from aeterna.durable.wire.generated import worker_pb2 as pb
+from aeterna.kernel.clock import sleep
 from aeterna.kernel.errors import AeternaError, StoreError
 
 FRAME_BYTES = 2 * 1024 * 1024
@@ -123,6 +124,12 @@ class Link:
                 return None
             self._wake.clear()
             await self._wake.wait()
+        # What the same commit brings about for this worker otherwise comes one turn of the loop later, and a frame
+        # costs
+        # much more than a turn.
+        await sleep(0)
+        if not self._frames:
+            return None
         frame = self._frames.popleft()
         self._judge()
         return frame

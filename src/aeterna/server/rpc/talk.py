@@ -17,6 +17,7 @@ from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.operations.start import start
 from aeterna.durable.wire.convert import STATES, error_to
 from aeterna.durable.wire.generated import client_pb2 as pb
+from aeterna.kernel.clock import sleep
 from aeterna.kernel.errors import AeternaError, SerializationError, UsageError
 from aeterna.kernel.ids import check_run_id
 from aeterna.server.rpc.client import ClientService, start_request
@@ -153,6 +154,8 @@ class Talk:
                     return
                 self._wake.clear()
                 await self._wake.wait()
+                # What the same commit answers otherwise comes one turn of the loop later.
+                await sleep(0)
             answers = self._answers[:ANSWERS_PER_FRAME]
             del self._answers[: len(answers)]
             await self._context.write(pb.TalkAnswers(answers=answers))
