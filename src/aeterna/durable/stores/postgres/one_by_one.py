@@ -95,7 +95,7 @@ async def _append(session: Session, namespace: int, write: Append) -> Outcome:
         return FencedOff()
     run_id, epoch, length = from_db(found[0][0]), found[0][1], found[0][2]
     if write.first != length:
-        if (write.is_repeat or session.is_repeat) and await _ends_with(session, write):
+        if (write.is_repeat or session.is_repeat) and await _is_there(session, write):
             return Appended()
         raise InvariantError(f"run {run_id!r} has {length} events; an append of epoch {epoch} starts at {write.first}")
     releases = write.head is not None and (write.head.release or write.head.state.is_final)
@@ -107,7 +107,7 @@ async def _append(session: Session, namespace: int, write: Append) -> Outcome:
     return Appended()
 
 
-async def _ends_with(session: Session, write: Append) -> bool:
+async def _is_there(session: Session, write: Append) -> bool:
     """The history has the events of the append where it would put them."""
     segments = await session.rows("tail", write.key, write.first)
     if not segments:

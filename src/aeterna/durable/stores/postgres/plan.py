@@ -48,6 +48,11 @@ class Extension:
     places: list[int] = field(default_factory=list)
     values: Values = ()
 
+    def as_write(self) -> Append:
+        """All of it as one append."""
+        write = self.write
+        return Append(write.key, write.epoch, write.first, self.events, self.at_us, self.head, tuple(self.consumed))
+
     def fix(self) -> None:
         """Nothing is added any more: ``values`` are the parameters 2 to 13 of ``append``."""
         head = self.head

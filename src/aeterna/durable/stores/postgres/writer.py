@@ -45,6 +45,8 @@ async def commit(session: Session, namespace: int, day: int, plan: Plan) -> list
         except (_OtherThanPlannedError, asyncpg.NotNullViolationError):
             pass  # Nothing is written.
     async with session.transaction():
+        if plan.is_certain and session.is_repeat:
+            return await _carry_out_again(session, namespace, day, plan)
         return [await carry_out_one(session, namespace, day, write) for write in plan.writes]
 
 
@@ -66,6 +68,24 @@ async def _carry_out(session: Session, namespace: int, day: int, plan: Plan) -> 
                 # Creations first: who ends a session locks it, and then its runs, in this order, too.
                 await _create(session, namespace, day, part, outcomes)
                 await _extend(session, namespace, part, outcomes)
+            case Alone(place, write):
+                outcomes[place] = await carry_out_one(session, namespace, day, write)
+    return [outcomes[place] for place in range(len(plan.writes))]
+
+
+async def _carry_out_again(session: Session, namespace: int, day: int, plan: Plan) -> list[Outcome]:
+    """As `_carry_out`, write by write, each of which may have been done. What was written together is looked for
+    together."""
+    outcomes: dict[int, Outcome] = {}
+    for part in plan.parts:
+        match part:
+            case Group():
+                for place, write, _ in part.creations:
+                    outcomes[place] = await carry_out_one(session, namespace, day, write)
+                for key in sorted(part.extensions):
+                    extension = part.extensions[key]
+                    outcome = await carry_out_one(session, namespace, day, extension.as_write())
+                    outcomes.update(dict.fromkeys(extension.places, outcome))
             case Alone(place, write):
                 outcomes[place] = await carry_out_one(session, namespace, day, write)
     return [outcomes[place] for place in range(len(plan.writes))]

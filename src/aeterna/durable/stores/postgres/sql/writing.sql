@@ -39,6 +39,7 @@ SELECT place, key FROM given JOIN made USING (key);
 --
 -- The fence: a row of another epoch is not found. Two writers meet at the row's lock, and the later one compares with
 -- what the earlier one left. An append to another place than the end makes the length NULL, which undoes everything.
+-- The unary plus keeps the planner from any other way than the primary key.
 WITH given AS MATERIALIZED (
   SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::bytea[], $7::text[], $8::text[],
                        $9::bigint[], $10::text[], $11::bigint[], $12::boolean[], $13::boolean[])
@@ -69,7 +70,7 @@ WITH given AS MATERIALIZED (
     signals = run.signals - coalesce(recorded.signals, 0),
     orders = run.orders - coalesce(recorded.orders, 0)
   FROM given LEFT JOIN recorded USING (key)
-  WHERE run.key = given.key AND run.epoch = given.epoch AND run.namespace = $1
+  WHERE run.key = given.key AND run.epoch = given.epoch AND +run.namespace = $1
   RETURNING run.key, run.day, given.first, given.events, given.body
 ), taken AS (
   UPDATE aeterna.inbox SET payload = NULL
@@ -83,7 +84,7 @@ SELECT key FROM written;
 
 -- name: lock_run
 -- 1 namespace, 2 key. Before an append that is looked at by itself.
-SELECT id, epoch, length FROM aeterna.runs WHERE namespace = $1 AND key = $2 FOR NO KEY UPDATE;
+SELECT id, epoch, length FROM aeterna.runs WHERE +namespace = $1 AND key = $2 FOR NO KEY UPDATE;
 
 -- name: tail
 -- 1 key, 2 first. The segments from the one on that holds it, to be compared with an append that may have been written
@@ -103,7 +104,7 @@ WITH target AS (
                         AND ($4 <> 'signal' OR run.orders > 0 OR (run.detail <> 'paused' AND run.state <> 'PENDING'))
                    THEN NULL ELSE run.wake_us END
   WHERE run.namespace = $1 AND run.id = $2 AND run.finished_us IS NULL
-    AND NOT EXISTS (SELECT 1 FROM aeterna.inbox WHERE inbox.run = run.key AND inbox.id = $3 AND $3 <> '')
+    AND NOT EXISTS (SELECT 1 FROM aeterna.inbox WHERE inbox.run = run.key AND inbox.id = $3 AND inbox.id <> '')
   RETURNING run.key, run.messages, run.owner
 ), wrote AS (
   INSERT INTO aeterna.inbox (run, number, id, kind, name, payload, at_us)
