@@ -114,7 +114,9 @@ async def test_a_run_is_paused_resumed_forked_cancelled_and_terminated(tmp_path:
         ("StartWorkflow", starting("a", b"not encoded"), grpc.StatusCode.INVALID_ARGUMENT),
         ("StartWorkflow", starting("a", delay_us=-1), grpc.StatusCode.INVALID_ARGUMENT),
         ("StartWorkflow", starting("a", debounce=True), grpc.StatusCode.INVALID_ARGUMENT),
-        ("StartWorkflow", starting("a", b"j" + b"1" * 5_000_000), grpc.StatusCode.INVALID_ARGUMENT),
+        ("StartWorkflow", starting("a", b"j" + b"1" * 5_000_000), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        ("StartWorkflow", starting("a", b"j[1]"), grpc.StatusCode.INVALID_ARGUMENT),
+        ("StartWorkflow", starting("a", b"j[[], {"), grpc.StatusCode.INVALID_ARGUMENT),
         ("StartWorkflow", starting("other", id="there"), grpc.StatusCode.ALREADY_EXISTS),
         (
             "SignalWorkflow",

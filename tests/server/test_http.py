@@ -202,15 +202,19 @@ async def test_changes_are_streamed_and_a_reader_that_comes_back_misses_none(tmp
         url = "/api/changes"
 
         async def ended(headers: dict[str, str]) -> tuple[str, str]:
-            number = ""
+            number = kind = ""
             async with http.stream("GET", url, headers=headers) as stream:
                 if not headers:
                     await start(http, "doubled", 1, id="first")
                 async for line in stream.aiter_lines():
                     if line.startswith("id: "):
                         number = line[4:]
-                    if line.startswith("data: ") and json.loads(line[6:]).get("run", {}).get("state") == "COMPLETED":
-                        return number, json.loads(line[6:])["subject"]
+                    if line.startswith("event: "):
+                        kind = line[7:]
+                    if line.startswith("data: ") and kind == "ended":
+                        found = json.loads(line[6:])
+                        assert found["run"]["state"] == "COMPLETED"
+                        return number, found["subject"]
             raise AssertionError("the stream ended")
 
         number, subject = await asyncio.wait_for(ended({}), 20)

@@ -48,7 +48,7 @@ def code_of(error: errors.AeternaError) -> int:
     match error:
         case CodedError():
             return error.exit_code
-        case errors.RunNotFoundError() | errors.UnknownWorkflowError():
+        case errors.RunNotFoundError() | errors.UnknownWorkflowError() | errors.NamespaceNotFoundError():
             return NOT_FOUND
         case errors.InvalidStateError():
             return FAILED

@@ -11,6 +11,7 @@
     │   ├── PayloadTooLargeError
     │   ├── WorkflowIdConflictError
     │   ├── RunNotFoundError
+    │   ├── NamespaceNotFoundError
     │   ├── InvalidStateError
     │   └── NotDurableError
     ├── StoreError                     the machine's or the operator's turn: nothing recorded is lost
@@ -74,6 +75,10 @@ class WorkflowIdConflictError(UsageError):
 
 class RunNotFoundError(UsageError):
     """No run has that id."""
+
+
+class NamespaceNotFoundError(UsageError):
+    """The server has no namespace of that name."""
 
 
 class InvalidStateError(UsageError):

@@ -20,6 +20,7 @@ from aeterna.durable.wire.services import SERVER_OPTIONS, SERVICES, add_service
 from aeterna.kernel.clock import Clock, SystemClock
 from aeterna.kernel.errors import ConfigurationError
 from aeterna.server.http.api import create_app
+from aeterna.server.http.changes import Feeds
 from aeterna.server.http.gate import Gate
 from aeterna.server.http.serving import page
 from aeterna.server.metrics import Metrics
@@ -77,10 +78,11 @@ async def serving(
         server, healthy = _grpc_server(coordinator)
         addresses.grpc = f"{options.host}:{_bind(server, options.host, options.grpc_port)}"
         async with AsyncExitStack() as pages:
-            metrics = Metrics(coordinator)
+            metrics, feeds, left = Metrics(coordinator), Feeds(), asyncio.Event()
             if options.http_port is not None:
-                app = metrics.counting(create_app(Gate(coordinator)))
+                app = metrics.counting(create_app(Gate(coordinator), feeds, lambda: not left.is_set()))
                 addresses.http = await pages.enter_async_context(page(app, options.host, options.http_port))
+                pages.callback(feeds.close)
             if options.metrics_port is not None:
                 addresses.metrics = await pages.enter_async_context(
                     page(metrics.page, options.host, options.metrics_port)
@@ -89,6 +91,7 @@ async def serving(
             try:
                 yield addresses
             finally:
+                left.set()
                 await healthy.enter_graceful_shutdown()
                 coordinator.leave()
                 await server.stop(GRACE_S)

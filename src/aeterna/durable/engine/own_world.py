@@ -20,6 +20,7 @@ class OwnWorld:
 
     remote = None
     """Operations are carried out in this process."""
+    executes = True
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

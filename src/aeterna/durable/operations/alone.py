@@ -15,6 +15,7 @@ class AloneWorld:
     """See `World`. Nothing is executed here, so what must be waited for does not come."""
 
     remote = None
+    executes = False
 
     def __init__(self, store: FullStore, clock: Clock, session: int = 0) -> None:
         self.store = store

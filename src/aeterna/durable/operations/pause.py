@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aeterna.durable.operations.posting import post
+from aeterna.durable.operations.settling import settle
 from aeterna.durable.operations.world import World, forwarded
 from aeterna.durable.stores.contract import MessageKind
 
@@ -13,3 +14,4 @@ async def pause(world: World, run_id: str, reason: str = "") -> None:
 
     Raises `RunNotFoundError`, or `InvalidStateError` if the run has ended."""
     await post(world, run_id, MessageKind.PAUSE, reason)
+    await settle(world, run_id)

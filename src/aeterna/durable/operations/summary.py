@@ -5,13 +5,16 @@ from __future__ import annotations
 import msgspec
 
 from aeterna.durable.core.states import Detail, State
+from aeterna.durable.operations.workers import list_workers
 from aeterna.durable.operations.world import World, forwarded
 from aeterna.durable.stores.contract import QueueState, RunQuery, RunRow
 
 STUCK_AFTER_S = 300.0
 """A run that should move and has not for so long counts as stuck, unless told otherwise."""
 SHOWN_MAX = 20
-LOOKED_AT_MAX = 1_000
+LOOKED_AT_MAX = 10_000
+"""Of more runs under way than this the oldest are not looked at."""
+PAGE = 1_000
 
 _AT_REST = frozenset(
     {Detail.SLEEPING, Detail.WAITING_SIGNAL, Detail.WAITING_CHILD, Detail.PAUSED, Detail.RETRYING, Detail.QUEUED}
@@ -31,8 +34,9 @@ class Stuck(msgspec.Struct, frozen=True):
 
 class Summary(msgspec.Struct, frozen=True):
     """``runs``: by state. ``pending``: of these, all that wait for their start; ``oldest_pending_us``: when the one of
-    them that waits longest was created. ``stuck``: some of the ``stuck_count`` runs that do not move; with more than a
-    thousand runs under way the latest thousand are looked at."""
+    them that waits longest was created, of those that were looked at and those in queues. ``stuck``: some of the
+    ``stuck_count`` runs that do not move, those that have not moved longest first. ``is_partial``: so many are under
+    way that only the latest ten thousand were looked at."""
 
     at_us: int
     runs: dict[str, int]
@@ -42,6 +46,7 @@ class Summary(msgspec.Struct, frozen=True):
     workers: int
     stuck_count: int
     stuck: list[Stuck]
+    is_partial: bool
 
 
 @forwarded
@@ -50,22 +55,35 @@ async def summary(world: World, stuck_after_s: float = STUCK_AFTER_S) -> Summary
     now_us = world.clock.now_us()
     counts = await world.store.count_runs()
     queues = await world.store.list_queues()
-    running = await world.store.list_runs(RunQuery(states=(State.RUNNING,), limit=LOOKED_AT_MAX))
-    pending = await world.store.list_runs(RunQuery(states=(State.PENDING,), limit=LOOKED_AT_MAX))
+    rows, is_partial = await _under_way(world)
     before_us = now_us - round(stuck_after_s * 1e6)
-    stuck = [row for row in (*running.rows, *pending.rows) if _is_stuck(row, before_us)]
+    stuck = sorted((row for row in rows if _is_stuck(row, before_us)), key=lambda row: row.updated_us)
     oldest = [state.oldest_us for state in queues if state.oldest_us is not None]
-    oldest += [row.created_us for row in pending.rows]
+    oldest += [row.created_us for row in rows if row.state is State.PENDING]
     return Summary(
         at_us=now_us,
         runs={state.value: counts.get(state, 0) for state in State},
         pending=counts.get(State.PENDING, 0),
         oldest_pending_us=min(oldest, default=None),
         queues=queues,
-        workers=sum('"role":"server"' not in row.about for row in await world.store.list_sessions()),
+        workers=len(await list_workers(world)),
         stuck_count=len(stuck),
         stuck=[Stuck(row.id, row.workflow, row.detail.value, row.note, row.updated_us) for row in stuck[:SHOWN_MAX]],
+        is_partial=is_partial,
     )
+
+
+async def _under_way(world: World) -> tuple[list[RunRow], bool]:
+    """The latest runs that have not ended, and whether there are more."""
+    rows: list[RunRow] = []
+    before: int | None = None
+    while len(rows) < LOOKED_AT_MAX:
+        page = await world.store.list_runs(RunQuery(states=(State.PENDING, State.RUNNING), limit=PAGE, before=before))
+        rows += page.rows
+        before = page.next
+        if before is None:
+            return rows, False
+    return rows, True
 
 
 def _is_stuck(row: RunRow, before_us: int) -> bool:

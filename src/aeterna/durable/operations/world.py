@@ -29,6 +29,11 @@ class World(Protocol):
         ...
 
     @property
+    def executes(self) -> bool:
+        """Its session executes runs, and sees to the messages of those that have not begun when it is told of them."""
+        ...
+
+    @property
     def store(self) -> FullStore:
         """Where its runs are; writes go through `commit`."""
         ...

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
+from importlib import resources
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from starlette.types import ASGIApp
 
 from aeterna.durable.core import codec
-from aeterna.durable.core.events import Payload, RunCreated
+from aeterna.durable.core.events import Payload
 from aeterna.durable.core.fold import fold
 from aeterna.durable.core.states import State
 from aeterna.durable.operations import requests
@@ -22,6 +22,8 @@ from aeterna.durable.operations.delete import delete, delete_finished
 from aeterna.durable.operations.describe import describe
 from aeterna.durable.operations.event_records import value_of
 from aeterna.durable.operations.fork import fork
+from aeterna.durable.operations.history import history
+from aeterna.durable.operations.list_runs import list_runs
 from aeterna.durable.operations.pause import pause
 from aeterna.durable.operations.query import query
 from aeterna.durable.operations.resume import resume
@@ -30,47 +32,41 @@ from aeterna.durable.operations.start import StartRequest, start
 from aeterna.durable.operations.summary import STUCK_AFTER_S, summary
 from aeterna.durable.operations.terminate import terminate
 from aeterna.durable.operations.why import why
+from aeterna.durable.operations.workers import list_workers as find_workers
 from aeterna.durable.stores.contract import RunQuery
-from aeterna.kernel.errors import UsageError, WorkflowIdConflictError
-from aeterna.kernel.ids import check_run_id, new_run_id
+from aeterna.kernel.errors import StoreError, UsageError, WorkflowIdConflictError
 from aeterna.kernel.version import VERSION
+from aeterna.server.counting import count_by_state
 from aeterna.server.http import bodies, problems
-from aeterna.server.http.changes import Changes
+from aeterna.server.http.bounds import Bounds
+from aeterna.server.http.changes import Feeds, stream
 from aeterna.server.http.gate import Caller, Gate, RunId
-from aeterna.server.http.records import event_record, outcome_record, run_record
+from aeterna.server.http.keys import IdempotencyKey, named_after, require_same_start
+from aeterna.server.http.records import event_record, outcome_record, run_record, summary_record
+from aeterna.server.incoming import check_name, check_start
 from aeterna.server.rpc.serving import ADMIN, CLIENT, READ
 
 PAGE_MAX = 1_000
 INT64_MAX = 2**63 - 1
 WAIT_S_MAX = 3_600.0
 
+BODY_FACTOR = 4
+"""JSON may take so much more room than what is recorded of it."""
+
 Json = dict[str, Any]
 
 
-def create_app(gate: Gate, is_ready: Callable[[], bool] = lambda: True) -> ASGIApp:
+def create_app(gate: Gate, feeds: Feeds, is_ready: Callable[[], bool] = lambda: True) -> ASGIApp:
     """The HTTP API as an ASGI application."""
-    app = FastAPI(title="Aeterna", version=VERSION, docs_url="/docs", redoc_url=None)
+    app = FastAPI(title="Aeterna", version=VERSION, docs_url=None, redoc_url=None)
     problems.install(app)
-    app.include_router(_health(is_ready))
-    for router in (_runs(gate), _messages(gate), _observing(gate)):
+    app.include_router(_health(gate, is_ready))
+    for router in (_runs(gate), _messages(gate), _observing(gate, feeds)):
         app.include_router(router, prefix="/api")
-    return _RawPaths(app)
+    return Bounds(app, BODY_FACTOR * gate.coordinator.options.limits.payload_bytes_max)
 
 
-class _RawPaths:
-    """Hands paths on as they came, percent-encoded: an id may hold a slash."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raw = scope.get("raw_path")
-        if scope["type"] == "http" and raw:
-            scope = {**scope, "path": raw.split(b"?", 1)[0].decode("ascii", "replace")}
-        await self._app(scope, receive, send)
-
-
-def _health(is_ready: Callable[[], bool]) -> APIRouter:
+def _health(gate: Gate, is_ready: Callable[[], bool]) -> APIRouter:
     router = APIRouter(tags=["health"])
 
     @router.get("/health")
@@ -80,9 +76,20 @@ def _health(is_ready: Callable[[], bool]) -> APIRouter:
 
     @router.get("/ready")
     async def ready() -> Response:
-        """It takes requests; 503 while it starts or stops."""
-        ok = is_ready()
-        return JSONResponse({"ready": ok}, 200 if ok else 503)
+        """It takes requests; 503 while it stops, or while its store does not answer."""
+        if not is_ready():
+            return JSONResponse({"ready": False, "reason": "the server is stopping"}, 503)
+        try:
+            await gate.names()
+        except StoreError as error:
+            return JSONResponse({"ready": False, "reason": str(error)}, 503)
+        return JSONResponse({"ready": True})
+
+    @router.get("/docs", include_in_schema=False)
+    async def page() -> Response:
+        """The API for people. It loads nothing from elsewhere, so that it works on a machine without the internet."""
+        text = resources.files("aeterna.server.http").joinpath("page.html").read_text("utf-8")
+        return HTMLResponse(text, headers={"Content-Security-Policy": "default-src 'self' 'unsafe-inline'"})
 
     return router
 
@@ -90,6 +97,7 @@ def _health(is_ready: Callable[[], bool]) -> APIRouter:
 def _runs(gate: Gate) -> APIRouter:
     router = APIRouter(tags=["workflows"])
     reader, client, admin = (Depends(gate.needs(role)) for role in (READ, CLIENT, ADMIN))
+    starter = Depends(gate.needs(CLIENT, creates=True))
 
     @router.get("/workflows")
     async def list_workflows(
@@ -100,15 +108,15 @@ def _runs(gate: Gate) -> APIRouter:
         before: Annotated[int | None, Query(ge=0, le=INT64_MAX)] = None,
     ) -> Json:
         """Runs, newest first; ``next`` of the answer is ``before`` of the next page."""
-        page = await caller.desk.store.list_runs(RunQuery(type, tuple(state or ()), limit, before))
+        page = await list_runs(caller.desk, RunQuery(type, tuple(state or ()), limit, before))
         return {"runs": [run_record(row, caller.desk.name) for row in page.rows], "next": page.next}
 
     @router.post("/workflows", status_code=201)
     async def start_workflow(
         body: bodies.Start,
         response: Response,
-        caller: Caller = client,
-        idempotency_key: Annotated[str | None, Header(max_length=256)] = None,
+        caller: Caller = starter,
+        idempotency_key: IdempotencyKey = None,
     ) -> Json:
         """Start a run. 200 instead of 201 if it was there: by its id, its singleton, or the ``Idempotency-Key``."""
         desk = caller.desk
@@ -117,7 +125,7 @@ def _runs(gate: Gate) -> APIRouter:
         if not reply.is_new:
             response.status_code = 200
             if idempotency_key is not None and body.id is None:
-                await _require_same(caller, reply.id, request)
+                await require_same_start(desk.store, reply.id, request)
         return {"run": run_record(await describe(desk.store, reply.id), desk.name), "is_new": reply.is_new}
 
     @router.post("/workflows/delete")
@@ -160,8 +168,7 @@ def _runs(gate: Gate) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_MAX,
     ) -> Json:
         """The events of a run; ``next`` of the answer is ``start`` of the next page."""
-        row = await describe(caller.desk.store, run_id)
-        events = (await caller.desk.store.history(run_id, start))[: limit + 1]
+        row, events = await history(caller.desk, run_id, start)
         sees = caller.identity.sees_payloads
         shown = [event_record(start + at, event, sees_payloads=sees) for at, event in enumerate(events[:limit])]
         following = start + limit if len(events) > limit else None
@@ -180,10 +187,14 @@ def _messages(gate: Gate) -> APIRouter:
     client = Depends(gate.needs(CLIENT))
 
     @router.post("/workflows/{run_id}/signal")
-    async def signal_workflow(run_id: RunId, body: bodies.Signal, caller: Caller = client) -> Json:
-        """Send a signal to a run."""
+    async def signal_workflow(
+        run_id: RunId, body: bodies.Signal, caller: Caller = client, idempotency_key: IdempotencyKey = None
+    ) -> Json:
+        """Send a signal to a run; one of the same ``id``, or ``Idempotency-Key``, is the same signal."""
         payload = _encode(body.payload, "the payload", caller)
-        return {"is_duplicate": not await signal(caller.desk, run_id, body.name, payload, body.id)}
+        message_id = body.id or named_after(idempotency_key, "signal")
+        is_new = await signal(caller.desk, run_id, check_name("name", body.name), payload, message_id)
+        return {"is_duplicate": not is_new}
 
     @router.post("/workflows/{run_id}/cancel")
     async def cancel_workflow(run_id: RunId, body: bodies.Reason, caller: Caller = client) -> Json:
@@ -210,9 +221,19 @@ def _messages(gate: Gate) -> APIRouter:
         return {**await _row(caller, run_id), "done": "terminated"}
 
     @router.post("/workflows/{run_id}/fork", status_code=201)
-    async def fork_workflow(run_id: RunId, body: bodies.Fork, caller: Caller = client) -> Json:
+    async def fork_workflow(
+        run_id: RunId, body: bodies.Fork, caller: Caller = client, idempotency_key: IdempotencyKey = None
+    ) -> Json:
         """A new run with the beginning of this one's history."""
-        return await _row(caller, await fork(caller.desk, run_id, body.position, body.id))
+        keyed = "" if body.id else named_after(idempotency_key, "fork", run_id, str(body.position))
+        try:
+            forked = await fork(caller.desk, run_id, body.position, body.id or keyed or None)
+        except WorkflowIdConflictError:
+            if not keyed:
+                raise
+            # The key was used before, for this very fork.
+            forked = keyed
+        return await _row(caller, forked)
 
     @router.post("/workflows/{run_id}/query")
     async def query_workflow(run_id: RunId, body: bodies.Query, caller: Caller = client) -> Json:
@@ -223,10 +244,9 @@ def _messages(gate: Gate) -> APIRouter:
     return router
 
 
-def _observing(gate: Gate) -> APIRouter:
+def _observing(gate: Gate, feeds: Feeds) -> APIRouter:
     router = APIRouter(tags=["observability"])
-    reader, admin = Depends(gate.needs(READ)), Depends(gate.needs(ADMIN))
-    streams: dict[str, Changes] = {}
+    reader, admin = Depends(gate.needs(READ)), Depends(gate.needs(ADMIN, creates=True))
 
     @router.get("/observability/summary")
     async def get_summary(
@@ -234,19 +254,23 @@ def _observing(gate: Gate) -> APIRouter:
         stuck_after_s: Annotated[float, Query(ge=0, le=10**9)] = STUCK_AFTER_S,
     ) -> Json:
         """Queue backlog, stuck runs and the oldest age."""
-        found: Json = msgspec.to_builtins(await summary(caller.desk, stuck_after_s))
-        return found
+        return summary_record(await summary(caller.desk, stuck_after_s), caller.desk.name, stuck_after_s)
+
+    @router.get("/metrics")
+    async def get_metrics(caller: Caller = reader) -> dict[str, int]:
+        """How many runs are in which state; ``active`` have not ended."""
+        return await count_by_state(caller.desk)
 
     @router.get("/workers")
     async def list_workers(caller: Caller = reader) -> Json:
-        """The live sessions."""
-        return {"workers": [msgspec.to_builtins(row) for row in await caller.desk.store.list_sessions()]}
+        """The live sessions of workers."""
+        return {"workers": [msgspec.to_builtins(row) for row in await find_workers(caller.desk)]}
 
     @router.get("/namespaces")
     async def list_namespaces(request: Request) -> Json:
         """The namespaces of this server."""
         await gate.admit(request, READ)
-        return {"namespaces": sorted(gate.coordinator.desks)}
+        return {"namespaces": await gate.names()}
 
     @router.post("/requests")
     async def answer_request(request: Request, caller: Caller = admin) -> Json:
@@ -259,28 +283,25 @@ def _observing(gate: Gate) -> APIRouter:
 
     @router.get("/changes")
     async def watch_changes(
-        caller: Caller = reader, last_event_id: Annotated[str | None, Header(max_length=20)] = None
+        caller: Caller = reader,
+        id: Annotated[str, Query(max_length=512, description="only of this run")] = "",  # noqa: A002 - as users say it
+        last_event_id: Annotated[str, Header(max_length=64)] = "",
     ) -> StreamingResponse:
-        """Server-sent events: what happens from now on, or since ``Last-Event-ID``."""
-        name = caller.desk.name
-        if name not in streams:
-            streams[name] = Changes(caller.desk)
-        after = int(last_event_id) if last_event_id and last_event_id.isdecimal() else None
+        """Server-sent events: what happens from now on, or since ``Last-Event-ID``.
+
+        Events ``created``, ``changed``, ``message`` and ``ended`` have the run as it is now, ``schedule`` the id of the
+        schedule; ``reset`` says that some are missing: look at everything anew."""
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(streams[name].stream(after), headers=headers, media_type="text/event-stream")
+        events = stream(caller.desk, feeds.of(caller.desk), id, last_event_id)
+        return StreamingResponse(events, headers=headers, media_type="text/event-stream")
 
     return router
 
 
 def _start_request(body: bodies.Start, namespace: str, key: str | None, bytes_max: int) -> StartRequest:
-    if body.debounce and body.singleton is None:
-        raise UsageError("debounce needs a singleton, which says which calls belong together")
-    run_id = body.id
-    if run_id is None:
-        run_id = new_run_id() if key is None else _keyed_id(namespace, body.workflow, key)
     what = f"the arguments of workflow {body.workflow!r}"
-    return StartRequest(
-        id=check_run_id(run_id),
+    wanted = StartRequest(
+        id=body.id or named_after(key, namespace, body.workflow),
         workflow=body.workflow,
         version=body.version,
         arguments=codec.encode([body.args, body.kwargs], what, bytes_max),
@@ -292,18 +313,7 @@ def _start_request(body: bodies.Start, namespace: str, key: str | None, bytes_ma
         debounce=body.debounce,
         requires=tuple(body.requires),
     )
-
-
-def _keyed_id(namespace: str, workflow: str, key: str) -> str:
-    """The id that follows from an idempotency key, so that no server has to remember keys."""
-    digest = hashlib.sha256(f"{namespace}\x00{workflow}\x00{key}".encode()).hexdigest()
-    return f"key-{digest[:32]}"
-
-
-async def _require_same(caller: Caller, run_id: str, request: StartRequest) -> None:
-    history = await caller.desk.store.history(run_id)
-    if not history or not isinstance(history[0], RunCreated) or history[0].arguments != request.arguments:
-        raise WorkflowIdConflictError("this Idempotency-Key was used for a start with other arguments")
+    return check_start(wanted, bytes_max)
 
 
 def _encode(value: Any, what: str, caller: Caller) -> Payload:

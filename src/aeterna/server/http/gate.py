@@ -11,8 +11,9 @@ from fastapi import Depends, Path, Query, Request
 
 from aeterna.durable.engine.coordinator.coordinator import Coordinator
 from aeterna.durable.engine.coordinator.desk import NamespaceDesk
-from aeterna.kernel.errors import UsageError
+from aeterna.kernel.errors import NamespaceNotFoundError, UsageError
 from aeterna.kernel.ids import check_run_id
+from aeterna.kernel.suggestions import did_you_mean
 
 
 class Identity(Protocol):
@@ -55,8 +56,9 @@ class Gate:
         self.coordinator = coordinator
         self._admit = admit
 
-    def needs(self, role: str) -> Callable[..., Awaitable[Caller]]:
-        """A dependency that admits those who have the role."""
+    def needs(self, role: str, *, creates: bool = False) -> Callable[..., Awaitable[Caller]]:
+        """A dependency that admits those who have the role. ``creates``: a namespace that is not there comes to be;
+        otherwise `NamespaceNotFoundError` is raised."""
 
         async def admitted(
             request: Request,
@@ -64,6 +66,8 @@ class Gate:
         ) -> Caller:
             name = self._namespace(namespace)
             identity = await self._admit(request, name, role)
+            if not creates and namespace is not None:
+                await self._require(name)
             return Caller(await self.coordinator.namespace(name), identity)
 
         return admitted
@@ -71,6 +75,15 @@ class Gate:
     async def admit(self, request: Request, role: str) -> Identity:
         """As `needs`, for what is about the whole server."""
         return await self._admit(request, "*", role)
+
+    async def names(self) -> list[str]:
+        """The namespaces that there are, those of other servers of the store, too."""
+        return sorted({*await self.coordinator.namespaces.names(), *self.coordinator.desks})
+
+    async def _require(self, name: str) -> None:
+        if name not in self.coordinator.desks and name not in await self.names():
+            hint = did_you_mean(name, self.coordinator.desks)
+            raise NamespaceNotFoundError(f"there is no namespace {name!r} here{hint}")
 
     def _namespace(self, given: str | None) -> str:
         if given is not None:
@@ -87,7 +100,10 @@ def run_id(
     run_id: Annotated[str, Path(description="percent-encoded, also its slashes: a child's id has some")],
 ) -> str:
     """The id in a path, which is not decoded before it is taken apart."""
-    return check_run_id(unquote(run_id))
+    try:
+        return check_run_id(unquote(run_id, errors="strict"))
+    except UnicodeDecodeError:
+        raise UsageError(f"{run_id!r} is no percent-encoded UTF-8") from None
 
 
 RunId = Annotated[str, Depends(run_id)]

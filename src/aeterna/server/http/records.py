@@ -9,6 +9,7 @@ import msgspec
 from aeterna.durable.core.events import AnyEvent
 from aeterna.durable.core.fold import Run
 from aeterna.durable.operations.event_records import as_record, error_record, value_of
+from aeterna.durable.operations.summary import Summary
 from aeterna.durable.stores.contract import RunRow
 
 HIDDEN = "…"
@@ -43,3 +44,20 @@ def event_record(number: int, event: AnyEvent, *, sees_payloads: bool) -> dict[s
     if not sees_payloads:
         record.update({name: HIDDEN for name in _PAYLOADS if name in record})
     return record
+
+
+def summary_record(found: Summary, namespace: str, stuck_after_s: float) -> dict[str, Any]:
+    """How a namespace stands; ``queue_backlog``: how many runs wait in each queue, '' = in none."""
+    record: dict[str, Any] = msgspec.to_builtins(found)
+    backlog = {state.queue.name: state.pending for state in found.queues if state.pending}
+    elsewhere = found.pending - sum(backlog.values())
+    if elsewhere > 0:
+        backlog[""] = backlog.get("", 0) + elsewhere
+    waits_us = None if found.oldest_pending_us is None else max(found.at_us - found.oldest_pending_us, 0)
+    return {
+        "namespace": namespace,
+        **record,
+        "queue_backlog": backlog,
+        "oldest_pending_s": None if waits_us is None else waits_us / 1e6,
+        "stuck_after_s": stuck_after_s,
+    }

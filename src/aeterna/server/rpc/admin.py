@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from aeterna.durable.core.schedule import Overlap, ScheduleSpec
-from aeterna.durable.core.states import State
 from aeterna.durable.engine.coordinator.desk import NamespaceDesk
 from aeterna.durable.operations import queues, schedules
 from aeterna.durable.operations.delete import delete, delete_finished
@@ -30,13 +29,13 @@ from aeterna.durable.wire.convert import (
 from aeterna.durable.wire.generated import admin_pb2 as pb
 from aeterna.durable.wire.generated import records_pb2
 from aeterna.kernel.errors import AeternaError, UsageError
-from aeterna.server.rpc.client import name_of
+from aeterna.server.counting import count_by_state
+from aeterna.server.incoming import DELETE_MAX, check_count, check_name, check_seconds
 from aeterna.server.rpc.failing import abort
 from aeterna.server.rpc.serving import ADMIN, CLIENT, READ, Context, Service, answering
 
 PAGE = 500
 LIST_MAX = 100_000
-DELETE_MAX = 10_000
 SEGMENT_EVENTS = 200
 CHANGES_MAX = 10_000
 
@@ -92,29 +91,19 @@ class AdminService(Service):
         if request.HasField("finished_before_us"):
             limit = min(request.limit or 1_000, DELETE_MAX)
             return pb.DeleteWorkflowsResponse(deleted=await delete_finished(desk, request.finished_before_us, limit))
-        if len(request.ids) > DELETE_MAX:
-            raise UsageError(f"at most {DELETE_MAX} runs are deleted at once, not {len(request.ids)}")
+        check_count("ids", len(request.ids), DELETE_MAX)
         return pb.DeleteWorkflowsResponse(deleted=await delete(desk, list(request.ids)))
 
     @answering
     async def GetMetrics(self, request: pb.MetricsRequest, context: Context) -> pb.Metrics:
         """How many runs are in which state."""
-        counts = await (await self.desk(context, request.namespace, READ)).store.count_runs()
-        pending, running = counts.get(State.PENDING, 0), counts.get(State.RUNNING, 0)
-        return pb.Metrics(
-            active=pending + running,
-            completed=counts.get(State.COMPLETED, 0),
-            failed=counts.get(State.FAILED, 0),
-            pending=pending,
-            running=running,
-            cancelled=counts.get(State.CANCELLED, 0),
-        )
+        return pb.Metrics(**await count_by_state(await self.desk(context, request.namespace, READ)))
 
     @answering
     async def GetSummary(self, request: pb.SummaryRequest, context: Context) -> pb.Summary:
         """How the namespace stands."""
         desk = await self.desk(context, request.namespace, READ)
-        found = await summary(desk, request.stuck_after_seconds or STUCK_AFTER_S)
+        found = await summary(desk, check_seconds("stuck_after_seconds", request.stuck_after_seconds) or STUCK_AFTER_S)
         return pb.Summary(json=msgspec.json.encode(found))
 
     @answering
@@ -151,7 +140,7 @@ class AdminService(Service):
         desk = await self.desk(context, request.namespace, ADMIN)
         is_paused = request.is_paused if request.HasField("is_paused") else None
         spec = _spec(request.spec)
-        return _schedule(await schedules.put_schedule(desk, name_of("id", request.id), spec, is_paused=is_paused))
+        return _schedule(await schedules.put_schedule(desk, check_name("id", request.id), spec, is_paused=is_paused))
 
     @answering
     async def DeleteSchedule(self, request: pb.DeleteScheduleRequest, context: Context) -> pb.DeleteScheduleResponse:

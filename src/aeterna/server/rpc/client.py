@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from aeterna.durable.core.events import Payload
@@ -22,18 +21,25 @@ from aeterna.durable.operations.terminate import terminate
 from aeterna.durable.stores.contract import RunRow
 from aeterna.durable.wire.convert import error_to, row_to
 from aeterna.durable.wire.generated import client_pb2 as pb
-from aeterna.kernel.errors import AeternaError, UsageError
-from aeterna.kernel.ids import check_run_id, new_run_id
+from aeterna.kernel.errors import AeternaError
+from aeterna.kernel.ids import check_run_id
+from aeterna.server.incoming import (
+    BATCH_MAX,
+    NOTHING,
+    QUERY_S,
+    check_arguments,
+    check_count,
+    check_name,
+    check_payload,
+    check_reason,
+    check_seconds,
+    check_start,
+)
 from aeterna.server.rpc.serving import CLIENT, READ, Context, Service, answering
 
-NO_ARGUMENTS = Payload(b"j[[],{}]")
-QUERY_S = 10.0
 ANSWERING_S = 0.05
 UNBOUNDED_S = 1e8
 """A call without a deadline is said to have so much time and more."""
-BATCH_MAX = 1_000
-NAME_CHARS_MAX = 256
-DELAY_US_MAX = 10 * 366 * 86_400 * 1_000_000
 
 
 class ClientService(Service):
@@ -53,8 +59,8 @@ class ClientService(Service):
         """Start a run unless it exists, and send it a signal."""
         desk = await self.desk(context, request.start.namespace, CLIENT)
         wanted = start_request(request.start, desk.limits.payload_bytes_max)
-        payload = payload_of(request.payload, Payload(b"jnull"), desk.limits.payload_bytes_max)
-        name = name_of("signal_name", request.signal_name)
+        payload = check_payload(request.payload, NOTHING, desk.limits.payload_bytes_max)
+        name = check_name("signal_name", request.signal_name)
         reply, is_new = await signal_with_start(desk, wanted, name, payload, _message_id(request.signal_id))
         return pb.SignalWithStartResponse(id=reply.id, created=reply.is_new, is_duplicate=not is_new)
 
@@ -62,8 +68,7 @@ class ClientService(Service):
     async def BatchStart(self, request: pb.BatchStartRequest, context: Context) -> pb.BatchStartResponse:
         """Start many runs."""
         desk = await self.desk(context, request.namespace, CLIENT)
-        if len(request.starts) > BATCH_MAX:
-            raise UsageError(f"a batch has at most {BATCH_MAX} starts, not {len(request.starts)}: send several batches")
+        check_count("starts", len(request.starts), BATCH_MAX)
         wanted = [start_request(each, desk.limits.payload_bytes_max) for each in request.starts]
         results = []
         for answer in await batch_start(desk, wanted):
@@ -78,7 +83,7 @@ class ClientService(Service):
     async def GetWorkflowStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.WorkflowStatus:
         """The run's row, and how it ended."""
         desk = await self.desk(context, request.namespace, READ)
-        row = await describe(desk.store, _id(request.id))
+        row = await describe(desk.store, check_run_id(request.id))
         run = fold(await desk.store.history(row.id)) if row.state.is_final else Run()
         return pb.WorkflowStatus(
             id=row.id,
@@ -96,7 +101,7 @@ class ClientService(Service):
         """Wait for the end of a run."""
         desk = await self.desk(context, request.namespace, CLIENT)
         timeout_s = _timeout(request, context)
-        row = await describe(desk.store, _id(request.id))
+        row = await describe(desk.store, check_run_id(request.id))
         run = await await_result(desk, row.id, timeout_s)
         return pb.WorkflowResult(
             id=row.id,
@@ -112,112 +117,85 @@ class ClientService(Service):
     async def CancelWorkflow(self, request: pb.CancelRequest, context: Context) -> pb.CancelResponse:
         """Ask a run to cancel."""
         desk = await self.desk(context, request.namespace, CLIENT)
-        return pb.CancelResponse(accepted=await cancel(desk, _id(request.id), request.reason))
+        return pb.CancelResponse(accepted=await cancel(desk, check_run_id(request.id), check_reason(request.reason)))
 
     @answering
     async def SignalWorkflow(self, request: pb.SignalRequest, context: Context) -> pb.SignalResponse:
         """Send a signal to a run."""
         desk = await self.desk(context, request.namespace, CLIENT)
-        payload = payload_of(request.payload, Payload(b"jnull"), desk.limits.payload_bytes_max)
-        name = name_of("name", request.name)
-        is_new = await signal(desk, _id(request.id), name, payload, _message_id(request.signal_id))
+        payload = check_payload(request.payload, NOTHING, desk.limits.payload_bytes_max)
+        name = check_name("name", request.name)
+        is_new = await signal(desk, check_run_id(request.id), name, payload, _message_id(request.signal_id))
         return pb.SignalResponse(is_duplicate=not is_new)
 
     @answering
     async def QueryWorkflow(self, request: pb.QueryRequest, context: Context) -> pb.QueryResponse:
         """Ask the code of a run."""
         desk = await self.desk(context, request.namespace, CLIENT)
-        arguments = payload_of(request.arguments, NO_ARGUMENTS, desk.limits.payload_bytes_max)
-        timeout_s = _seconds(request.timeout_seconds) if request.HasField("timeout_seconds") else QUERY_S
+        arguments = check_arguments(request.arguments, desk.limits.payload_bytes_max)
+        timeout_s = (
+            check_seconds("timeout_seconds", request.timeout_seconds)
+            if request.HasField("timeout_seconds")
+            else QUERY_S
+        )
         return pb.QueryResponse(
-            answer=await query(desk, _id(request.id), name_of("name", request.name), arguments, timeout_s)
+            answer=await query(desk, check_run_id(request.id), check_name("name", request.name), arguments, timeout_s)
         )
 
     @answering
     async def PauseWorkflow(self, request: pb.PauseRequest, context: Context) -> pb.PauseResponse:
         """Ask a run to pause."""
-        await pause(await self.desk(context, request.namespace, CLIENT), _id(request.id), request.reason)
+        await pause(
+            await self.desk(context, request.namespace, CLIENT), check_run_id(request.id), check_reason(request.reason)
+        )
         return pb.PauseResponse()
 
     @answering
     async def ResumeWorkflow(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeResponse:
         """Let a paused or stuck run go on."""
-        await resume(await self.desk(context, request.namespace, CLIENT), _id(request.id))
+        await resume(await self.desk(context, request.namespace, CLIENT), check_run_id(request.id))
         return pb.ResumeResponse()
 
     @answering
     async def TerminateWorkflow(self, request: pb.TerminateRequest, context: Context) -> pb.TerminateResponse:
         """End a run at once."""
-        await terminate(await self.desk(context, request.namespace, CLIENT), _id(request.id), request.reason)
+        await terminate(
+            await self.desk(context, request.namespace, CLIENT), check_run_id(request.id), check_reason(request.reason)
+        )
         return pb.TerminateResponse()
 
     @answering
     async def ForkWorkflow(self, request: pb.ForkRequest, context: Context) -> pb.ForkResponse:
         """A new run with the beginning of another one's history."""
         desk = await self.desk(context, request.namespace, CLIENT)
-        return pb.ForkResponse(id=await fork(desk, _id(request.id), request.position))
+        return pb.ForkResponse(id=await fork(desk, check_run_id(request.id), request.position))
 
 
 def start_request(request: pb.StartWorkflowRequest, payload_bytes_max: int) -> StartRequest:
     """The request, checked; raises `UsageError`."""
-    if not 0 <= request.delay_us <= DELAY_US_MAX:
-        raise UsageError(f"delay_us is 0 to {DELAY_US_MAX}, not {request.delay_us}")
-    singleton = request.singleton if request.HasField("singleton") else None
-    if request.debounce and not singleton:
-        raise UsageError("debounce needs a singleton, which says which calls belong together")
-    for what, text in (("queue", request.queue), ("share", request.share), ("singleton", singleton or "")):
-        if text:
-            name_of(what, text)
-    return StartRequest(
-        id=check_run_id(request.id) if request.id else new_run_id(),
-        workflow=name_of("workflow", request.workflow),
-        version=request.version or "1",
-        arguments=payload_of(request.arguments, NO_ARGUMENTS, payload_bytes_max),
+    wanted = StartRequest(
+        id=request.id,
+        workflow=request.workflow,
+        version=request.version,
+        arguments=Payload(request.arguments),
         queue=request.queue,
         priority=request.priority,
         share=request.share,
         delay_us=request.delay_us,
-        singleton=singleton,
+        singleton=request.singleton if request.HasField("singleton") else None,
         debounce=request.debounce,
-        requires=tuple(name_of("requires", each) for each in request.requires),
+        requires=tuple(request.requires),
     )
-
-
-def payload_of(data: bytes, default: Payload, bytes_max: int) -> Payload:
-    """An encoded value as it came; raises `UsageError` if it is none or is too large."""
-    if not data:
-        return default
-    if len(data) > bytes_max:
-        raise UsageError(f"a payload has at most {bytes_max} bytes, not {len(data)}")
-    if data[:1] not in (b"j", b"b"):
-        raise UsageError("a payload begins with a byte that says how it is encoded: 'j' for JSON, 'b' for raw bytes")
-    return Payload(data)
-
-
-def name_of(what: str, text: str) -> str:
-    """A name as it came; raises `UsageError` if it is empty, too long or cannot be printed."""
-    if not 0 < len(text) <= NAME_CHARS_MAX or not text.isprintable():
-        raise UsageError(f"{what} {text[:40]!r} cannot be: 1 to {NAME_CHARS_MAX} characters that can be printed")
-    return text
-
-
-def _id(text: str) -> str:
-    return check_run_id(text)
+    return check_start(wanted, payload_bytes_max)
 
 
 def _message_id(text: str) -> str:
-    return name_of("signal_id", text) if text else ""
-
-
-def _seconds(seconds: float) -> float:
-    if not math.isfinite(seconds) or seconds < 0:
-        raise UsageError(f"timeout_seconds is a number from 0 on, not {seconds}")
-    return seconds
+    return check_name("signal_id", text) if text else ""
 
 
 def _timeout(request: Any, context: Context) -> float | None:
     """The shorter of what the caller says and what the call allows, with time left to answer."""
-    wanted = _seconds(request.timeout_seconds) if request.HasField("timeout_seconds") else None
+    wanted = check_seconds("timeout_seconds", request.timeout_seconds) if request.HasField("timeout_seconds") else None
     left: float | None = context.time_remaining()
     if left is None or left > UNBOUNDED_S:
         return wanted

@@ -14,7 +14,7 @@ from typing import Any
 from aeterna.durable.core.events import Payload
 from aeterna.durable.core.fold import Run
 from aeterna.durable.engine.coordinator.attached import Attached, Held
-from aeterna.durable.engine.coordinator.committer import Committer
+from aeterna.durable.engine.coordinator.committer import Committer, Observer
 from aeterna.durable.engine.coordinator.dispatch import Dispatch
 from aeterna.durable.engine.coordinator.end_waiters import EndWaiters
 from aeterna.durable.engine.coordinator.options import CoordinatorOptions
@@ -50,6 +50,7 @@ class NamespaceDesk:
     """See the module. ``session``: the server's own, for claims by force."""
 
     remote = None
+    executes = False
 
     def __init__(self, name: str, store: FullStore, clock: Clock, options: CoordinatorOptions) -> None:
         self.name = name
@@ -65,6 +66,7 @@ class NamespaceDesk:
         self._reclaimer = Reclaimer(store, self.sessions, clock, self.commit)
         self._schedules = ScheduleService(self)
         self._listeners: list[Outlook] = []
+        self._write_listeners: list[Observer] = []
         self._creators: dict[str, Attached] = {}
         self._renewed_us = 0
 
@@ -205,6 +207,12 @@ class NamespaceDesk:
         self._listeners.append(outlook)
         return lambda: self._listeners.remove(outlook)
 
+    def listen_writes(self, observer: Observer) -> Callable[[], None]:
+        """Call ``observer`` with all writes that go through this server, and their outcomes, before anything else hears
+        of them, until what this returns is called."""
+        self._write_listeners.append(observer)
+        return lambda: self._write_listeners.remove(observer)
+
     # What the sessions of workers ask.
 
     def creator(self, run_id: str, attached: Attached) -> None:
@@ -230,6 +238,8 @@ class NamespaceDesk:
 
     def _committed(self, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
         """In the order of the commits, from a plain callback or the committer's task."""
+        for observer in self._write_listeners:
+            observer(writes, outcomes)
         for write, outcome in zip(writes, outcomes, strict=True):
             if isinstance(write, Append):
                 if write.head is not None and isinstance(outcome, Appended):

@@ -56,6 +56,11 @@ class Sessions:
         """The session here that holds the run."""
         return self._holders.get(run_id)
 
+    def run_of(self, key: int) -> str | None:
+        """The id of a run that some session here holds."""
+        attached = self._by_key.get(key)
+        return None if attached is None else attached.held[key].id
+
     def find(self, number: int) -> Attached | None:
         """The session of that number, if it is here."""
         return self._attached.get(number)

@@ -60,6 +60,7 @@ class RemoteWorld:
     reading and writing what is kept beside the runs there."""
 
     session = 0
+    executes = False
 
     def __init__(
         self,
