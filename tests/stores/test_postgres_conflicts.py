@@ -8,7 +8,7 @@ from aeterna.durable.stores.postgres import PostgresStore
 from tests.stores.postgres_server import PostgresServer
 from tests.stores.test_postgres_differential import Seen, play
 
-SEEDS = 12
+SEEDS = 8
 _REFUSE = """
 CREATE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -43,7 +43,7 @@ from aeterna.durable.stores.postgres import PostgresStore
 from aeterna.kernel.errors import AeternaError
 from tests.stores.samples import create, created, steps
 
-SEEDS = 60
+SEEDS = 40
 OPERATIONS = 70
 RUN_IDS = ["a", "a/x", "a/x/1", "a/y", "b", "b/x", "c", "nul\0\x1a0"]
 SINGLETONS = RUN_IDS[4:6]

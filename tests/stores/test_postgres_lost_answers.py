@@ -15,7 +15,7 @@ from aeterna.durable.stores.postgres import PostgresStore
 from tests.stores.postgres_server import PostgresServer
 from tests.stores.test_postgres_differential import OPERATIONS, Script, Side, replace
 
-SEEDS = 12
+SEEDS = 8
 SHARE_CUT = 0.3
 CUT = {"commit", "claim", "history", "get_run", "list_runs", "inbox", "release_runs"}
 """What comes to the same, done twice. (A second `claim_run` raises the epoch once more, which does no harm.)"""

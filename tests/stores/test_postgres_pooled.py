@@ -15,7 +15,7 @@ from tests.stores.postgres_server import PostgresServer
 from tests.stores.samples import append, create
 from tests.stores.test_postgres_differential import Seen, play
 
-SEEDS = 12
+SEEDS = 6
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 from aeterna.durable.stores.contract import Created, RunQuery
 from aeterna.durable.stores.postgres import PostgresStore, migration_script
+from aeterna.durable.stores.postgres.connections import KEPT
+from aeterna.durable.stores.postgres.statements import load_statements
 from aeterna.kernel.errors import StoreReadOnlyError, StoreTooNewError
 from tests.stores.postgres_server import PostgresServer
 from tests.stores.samples import add_finished, add_run, append, create, created, finish, ids, steps
@@ -206,4 +209,28 @@ async def test_a_schema_may_have_any_name(postgres_server: PostgresServer) -> No
     async with asyncio.timeout(20):
         await store.open()
     assert await store.get_run("A") is not None
+    await store.close()
+
+
+_KEYS = {"runs_pkey", "runs_namespace_id_key", "sessions_pkey", "inbox_pkey", "inbox_ids"}
+_KEYS.add("sessions_live")  # Sessions that live are few.
+
+
+@pytest.mark.parametrize("statement", sorted(KEPT))
+async def test_plans_that_are_kept_find_rows_by_their_keys(postgres_url: str, statement: str) -> None:
+    """Also when they were made while the tables were empty, and any index looked as good as the other."""
+    store = PostgresStore(postgres_url)
+    await store.open()
+    sql = load_statements(store.place.schema)[statement]
+    count = max(int(number) for number in re.findall(r"\$(\d+)", sql))
+    async with looking_into(postgres_url) as connection:
+        await connection.execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
+        await connection.execute(f"PREPARE kept AS {sql}")
+        nothing = ", ".join(["NULL"] * count)
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE kept ({nothing})"))
+    used = set(re.findall(r"using (\w+)|Bitmap Index Scan on (\w+)", plan))
+    names = {name for pair in used for name in pair if name}
+    assert "Seq Scan" not in plan, plan
+    assert all(each in _KEYS or each.startswith("events_") for each in names), plan
+    assert names, plan
     await store.close()

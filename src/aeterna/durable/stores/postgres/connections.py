@@ -28,7 +28,7 @@ _STATEMENT_S = 15.0
 
 _SETTINGS = {
     "application_name": "aeterna",
-    # Planning an append takes longer than doing it, so its plan is made once per connection (see `_KEPT`). It has to be
+    # Planning an append takes longer than doing it, so its plan is made once per connection (see `KEPT`). It has to be
     # good for a table that is small now and will not stay so.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
@@ -37,7 +37,7 @@ _SETTINGS = {
     "default_transaction_isolation": "read committed",
 }
 
-_KEPT = frozenset({"append", "create_runs", "post", "runs_by_id", "history", "inbox", "claim_run"})
+KEPT = frozenset({"append", "create_runs", "post", "runs_by_id", "history", "inbox", "claim_run"})
 """Statements whose plans are kept: those that leave the planner no choice, because they find all rows by a primary or
 unique key. The others have several indexes to choose from, and the wrong one is slow by orders of magnitude: they are
 planned whenever they are carried out, by the size that tables have then."""
@@ -68,7 +68,7 @@ class Session:
             async with self.transaction():
                 return await self.rows(name, *values, timeout_s=timeout_s)
         rows: list[Any]
-        if name in _KEPT or self.place.is_pooled:
+        if name in KEPT or self.place.is_pooled:
             rows = await self.connection.fetch(self._statements[name], *values, timeout=timeout_s)
         else:
             statement = await self.connection.prepare(self._statements[name], timeout=timeout_s)
