@@ -15,13 +15,17 @@ from aeterna.server.serving import serving
 from tests.server.world import served_in, world_in
 
 
-async def events(http: httpx.AsyncClient, *, after: str = "", run_id: str = "", until: str) -> list[tuple[str, Any]]:
-    """Kind and data of the events, up to the first one of kind ``until``."""
+async def events(
+    http: httpx.AsyncClient, *, after: str = "", run_id: str = "", until: str, begun: asyncio.Event | None = None
+) -> list[tuple[str, Any]]:
+    """Kind and data of the events, up to the first one of kind ``until``; ``begun`` is set when the stream is there."""
     found: list[tuple[str, Any]] = []
     params = {"id": run_id, "namespace": "orders"}
     async with asyncio.timeout(20), http.stream("GET", "/api/changes", params=params, headers=last(after)) as stream:
         kind = ""
         async for line in stream.aiter_lines():
+            if begun is not None:
+                begun.set()
             if line.startswith("event: "):
                 kind = line[7:]
             if line.startswith("data: "):
@@ -44,8 +48,9 @@ async def test_a_reader_with_an_id_of_another_life_is_told_to_look_anew(tmp_path
 
 async def test_steps_signals_and_the_end_of_one_run_are_told(tmp_path: Path) -> None:
     async with served_in(tmp_path) as served:
-        reading = asyncio.ensure_future(events(served.http, run_id="mine", until="ended"))
-        await asyncio.sleep(0.2)
+        begun = asyncio.Event()
+        reading = asyncio.ensure_future(events(served.http, run_id="mine", until="ended", begun=begun))
+        await begun.wait()
         for run_id in ("other", "mine"):
             body = {"workflow": "asked", "args": ["hi"], "id": run_id}
             assert (await served.http.post("/api/workflows", json=body)).status_code == 201

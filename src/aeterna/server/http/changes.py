@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import msgspec
@@ -43,28 +43,37 @@ class Feeds:
 async def stream(desk: NamespaceDesk, feed: Feed, run_id: str, after: str) -> AsyncIterator[str]:
     """The events, of one run or ('') of all, after the one of that id ('' = from now on)."""
     yield f"retry: {RETRY_MS}\n: changes of namespace {desk.name}\n\n"
-    async with contextlib.aclosing(feed.follow(after)) as following:
-        coming = asyncio.ensure_future(anext(following, None))
-        try:
-            while True:
-                done, _ = await asyncio.wait([coming], timeout=HEARTBEAT_S)
-                if not done:
-                    yield ": still here\n\n"
-                    continue
-                found = coming.result()
-                if found is None:
-                    return
+    async with (
+        contextlib.aclosing(feed.follow(after)) as following,
+        contextlib.aclosing(_with_heartbeats(following)) as coming,
+    ):
+        async for found in coming:
+            if found is None:
+                yield ": still here\n\n"
+            elif isinstance(found, Missed):
+                yield _event(feed, found.number, "reset", {})
+            else:
+                for change in [each for each in found if run_id in ("", each.subject)]:
+                    yield _event(feed, change.number, change.kind, await _data(desk, change))
+
+
+async def _with_heartbeats(
+    following: AsyncIterator[list[Change] | Missed],
+) -> AsyncGenerator[list[Change] | Missed | None, None]:
+    """What comes, and None where nothing has come for a while: so a connection that is gone is found out."""
+    coming = asyncio.ensure_future(anext(following, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait([coming], timeout=HEARTBEAT_S)
+            if done and coming.result() is None:
+                return
+            yield coming.result() if done else None
+            if done:
                 coming = asyncio.ensure_future(anext(following, None))
-                if isinstance(found, Missed):
-                    yield _event(feed, found.number, "reset", {})
-                    continue
-                for change in found:
-                    if not run_id or change.subject == run_id:
-                        yield _event(feed, change.number, change.kind, await _data(desk, change))
-        finally:
-            coming.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await coming
+    finally:
+        coming.cancel()
+        with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
+            await coming
 
 
 async def _data(desk: NamespaceDesk, change: Change) -> dict[str, Any]:
