@@ -184,9 +184,13 @@ async def test_changes_are_told(tmp_path: Path) -> None:
     async with served_in(tmp_path) as world:
         watching = world.call("AdminService", "WatchChanges")(admin.WatchRequest(namespace=NS, id="a"))
         reading = asyncio.ensure_future(watching.read())
-        await asyncio.sleep(0.2)
-        await ask(world, "ClientService", "StartWorkflow", starting("doubled", b"j[[1],{}]", id="a"))
-        change = await asyncio.wait_for(reading, 20)
+        # Who watches hears only what happens from then on, so the run is told something until it is heard.
+        await ask(world, "ClientService", "StartWorkflow", starting("asked", b'j[["hi"],{}]', id="a"))
+        while not reading.done():
+            signal = client.SignalRequest(namespace=NS, id="a", name="another")
+            await ask(world, "ClientService", "SignalWorkflow", signal)
+            await asyncio.wait([reading], timeout=0.05)
+        change = await reading
         assert change.info.id == "a"
         watching.cancel()
 

@@ -87,6 +87,11 @@ BROAD_EXCEPT: dict[str, Allowed] = {
 """``except Exception`` and wider, unless it ends by raising again: user code's edge and supervised loops only."""
 
 SLEEPS_IN_TESTS: dict[str, Allowed] = {
+    "tests/processes/test_with_a_server.py": Allowed(1, "looks again whether another process has come so far"),
+    "tests/stores/pgbouncer.py": Allowed(1, "looks again whether another process has come so far"),
+    "tests/stores/postgres_server.py": Allowed(1, "looks again whether another process has come so far"),
+    "tests/stores/test_postgres_faults.py": Allowed(1, "looks again whether another process has come so far"),
+    "tests/stores/test_postgres_restart.py": Allowed(2, "work goes on while the database is stopped"),
     "tests/processes/test_over_postgres.py": Allowed(3, "other processes offer no event, and a lease takes its time"),
     "tests/handover/srp_supervisor.py": Allowed(1, "looks again whether another process has come so far"),
     "tests/supervisor/live/apps/faulty.py": Allowed(2, "an application that is slow on purpose"),
