@@ -77,6 +77,9 @@ BROAD_EXCEPT: dict[str, Allowed] = {
     "src/aeterna/durable/engine/coordinator/coordinator.py": Allowed(
         1, "the supervised loop of a namespace's services: logged and started again"
     ),
+    "src/aeterna/server/rpc/talk.py": Allowed(
+        1, "what one item of a client does must not end the stream of the others: it is logged and answered as a bug"
+    ),
     "src/aeterna/server/rpc/session.py": Allowed(
         1, "what one worker asks must not end its stream: it is logged and answered as a bug"
     ),

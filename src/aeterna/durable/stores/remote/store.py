@@ -160,10 +160,19 @@ class RemoteStore(RemoteRegistry):
         """What is held after this."""
         if isinstance(write, Append):
             head = write.head
+            if self._histories or self._inboxes:
+                self._outdate(write.key)
             if isinstance(outcome, FencedOff) or (head is not None and (head.release or head.state.is_final)):
                 self._held.pop(write.key, None)
         elif isinstance(write, CreateRun) and isinstance(outcome, Created) and write.owner == line.session:
             self._held[outcome.key] = pb.Held(key=outcome.key, id=write.id, parent=write.parent)
+
+    def _outdate(self, key: int) -> None:
+        """What came with the run is not all of it any more."""
+        held = self._held.get(key)
+        if held is not None:
+            self._histories.pop(held.id, None)
+            self._inboxes.pop(held.id, None)
 
     def commit_at_once(self, writes: Sequence[Write]) -> list[Outcome] | None:
         """See `Store.commit_at_once`: never."""
