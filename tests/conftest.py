@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -30,3 +32,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     with asyncio.Runner(debug=False, loop_factory=loop_factory) as runner:
         runner.run(pyfuncitem.obj(**arguments))
     return True
+
+
+@pytest.fixture(autouse=True)
+def _talkative_logs() -> Iterator[None]:
+    """A test that silences the logs silences them for itself only."""
+    logger = logging.getLogger("aeterna")
+    level = logger.level
+    yield
+    logger.setLevel(level)
