@@ -36,6 +36,7 @@ from aeterna.durable.stores.contract import MessageKind, Notice, NoticeKind, Que
 from aeterna.durable.stores.remote.client import RemoteWorld
 from aeterna.durable.stores.remote.credentials import Credentials
 from aeterna.durable.stores.remote.store import RemoteStore
+from aeterna.durable.wire.generated import client_pb2 as pb
 from aeterna.kernel.clock import sleep
 from aeterna.kernel.errors import (
     ConfigurationError,
@@ -95,6 +96,13 @@ def test_starting_and_waiting():
             await start_run(world, request("late", delay_us=DAY_US))
             with pytest.raises(TimeoutError, match="it goes on"):
                 await await_result(world, "late", 0.05)
+            for nonsense in (float("nan"), float("inf"), -1.0):
+                with pytest.raises(UsageError, match="timeout_seconds"):
+                    wait = pb.TalkFrame.Wait(id="late", timeout_seconds=nonsense)
+                    await world._talking.ask(pb.TalkFrame.Item(wait=wait))
+            wait = pb.TalkFrame.Wait(id="late", timeout_seconds=0.05)
+            with pytest.raises(TimeoutError):
+                await world._talking.ask(pb.TalkFrame.Item(wait=wait))
             forgotten = asyncio.ensure_future(await_result(world, "late"))
             await sleep(0.05)
             forgotten.cancel()

@@ -30,6 +30,7 @@ UNANSWERED_MAX = 10_000
 """So many starts and waits one stream has under way; it is not read until some are answered."""
 ANSWERS_PER_FRAME = 1_000
 WRITE_S = 1.0
+TIMEOUT_S_MAX = 1e8
 
 
 class TalkingClientService(ClientService):
@@ -131,6 +132,8 @@ class Talk:
             case "wait":
                 wait = item.wait
                 timeout_s = wait.timeout_seconds if wait.HasField("timeout_seconds") else None
+                if timeout_s is not None and not 0 <= timeout_s <= TIMEOUT_S_MAX:
+                    raise UsageError(f"timeout_seconds is 0 to {TIMEOUT_S_MAX:.0f}, or absent; not {timeout_s}")
                 run = await await_result(desk, check_run_id(wait.id), timeout_s)
                 assert run.state is not None
                 answer.ended.CopyFrom(
