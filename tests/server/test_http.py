@@ -241,6 +241,10 @@ async def test_the_metrics_move(tmp_path: Path) -> None:
             assert (await http.get(f"http://{served.addresses.metrics}/")).status_code == 404
         lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
         assert lines['aeterna_runs{namespace="orders",state="COMPLETED"}'] == "1.0"
-        assert lines['aeterna_runs_ended_total{namespace="orders"}'] == "1.0"
+        assert lines['aeterna_runs_created_total{namespace="orders"}'] == "1.0"
+        assert lines['aeterna_runs_ended_total{namespace="orders",state="COMPLETED"}'] == "1.0"
+        assert lines['aeterna_run_seconds_count{namespace="orders"}'] == "1.0"
+        assert float(lines['aeterna_events_total{namespace="orders"}']) >= 4
+        assert lines['aeterna_grpc_requests_total{method="Session"}'] == "1.0"
         assert lines['aeterna_http_requests_total{method="POST",status="201"}'] == "1.0"
         assert lines['aeterna_workers{namespace="orders"}'] == "1.0"

@@ -154,8 +154,8 @@ class SlowDiskClock:
 
 
 def is_off_loop(store: SqliteStore) -> bool:
-    assert store._opened is not None
-    return store._opened.pace.off_loop
+    assert store._file._opened is not None
+    return store._file._opened.pace.off_loop
 
 
 async def test_commits_leave_the_loop_while_the_disk_is_slow_and_come_back(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from aeterna.server.http.api import create_app
 from aeterna.server.http.changes import Feeds
 from aeterna.server.http.gate import Gate
 from aeterna.server.http.serving import page
-from aeterna.server.metrics import Metrics
+from aeterna.server.metrics import CallCounter, Metrics
 from aeterna.server.options import ServeOptions
 from aeterna.server.ports import who_holds
 from aeterna.server.rpc.admin import AdminService
@@ -75,10 +75,10 @@ async def serving(
     await coordinator.start()
     addresses = Addresses()
     try:
-        server, healthy = _grpc_server(coordinator)
+        metrics, feeds, left = Metrics(coordinator), Feeds(), asyncio.Event()
+        server, healthy = _grpc_server(coordinator, metrics)
         addresses.grpc = f"{options.host}:{_bind(server, options.host, options.grpc_port)}"
         async with AsyncExitStack() as pages:
-            metrics, feeds, left = Metrics(coordinator), Feeds(), asyncio.Event()
             if options.http_port is not None:
                 app = metrics.counting(create_app(Gate(coordinator), feeds, lambda: not left.is_set()))
                 addresses.http = await pages.enter_async_context(page(app, options.host, options.http_port))
@@ -99,8 +99,8 @@ async def serving(
         await coordinator.stop()
 
 
-def _grpc_server(coordinator: Coordinator) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
-    server = grpc.aio.server(options=SERVER_OPTIONS)
+def _grpc_server(coordinator: Coordinator, metrics: Metrics) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    server = grpc.aio.server(interceptors=[CallCounter(metrics)], options=SERVER_OPTIONS)
     add_service(server, "ClientService", TalkingClientService(coordinator))
     add_service(server, "WorkerService", WorkerService(coordinator))
     add_service(server, "AdminService", AdminService(coordinator))

@@ -30,6 +30,7 @@ class Coordinator:
         self.clock = clock
         self.namespaces = namespaces
         self._desks: dict[str, NamespaceDesk] = {}
+        self._observers: list[Callable[[NamespaceDesk], None]] = []
         self._opening = asyncio.Lock()
         self._tasks: asyncio.TaskGroup
         self._end = asyncio.Event()
@@ -83,6 +84,12 @@ class Coordinator:
         """Those that are open, by name."""
         return self._desks
 
+    def at_desks(self, observer: Callable[[NamespaceDesk], None]) -> None:
+        """Call ``observer`` with every desk, those that are open and those that will be."""
+        self._observers.append(observer)
+        for desk in self._desks.values():
+            observer(desk)
+
     async def _open(self, name: str) -> NamespaceDesk:
         if self._main is None or self._end.is_set():
             raise StoreError("the server is stopping; ask another one, or this one when it is back")
@@ -97,6 +104,8 @@ class Coordinator:
         for service in desk.services():
             self._tasks.create_task(self._supervise(service))
         self._desks[name] = desk
+        for observer in self._observers:
+            observer(desk)
         return desk
 
     async def _serve(self, ready: asyncio.Future[None]) -> None:

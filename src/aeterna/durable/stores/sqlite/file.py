@@ -59,7 +59,7 @@ class _Opened:
 
 
 class SqliteFile:
-    """A file that is open as long as a namespace of it is."""
+    """A file that is open as long as a namespace of it is, or somebody holds it."""
 
     def __init__(self, path: Path, synchronous: Synchronous, clock: Clock) -> None:
         self.path = path
@@ -68,9 +68,33 @@ class SqliteFile:
         self._clock = clock
         self._lock = FileLock(path)
         self._opened: _Opened | None = None
+        self._is_held = False
+
+    def hold(self) -> None:
+        """Open the file and keep it open, whether a namespace of it is open or not."""
+        self._open()
+        self._is_held = True
+
+    async def let_go(self) -> None:
+        """Close the file unless a namespace of it is open."""
+        self._is_held = False
+        opened = self._opened
+        if opened is not None and self._lock.is_held and not opened.rooms:
+            async with opened.writing:
+                self._close(opened)
 
     def open(self, namespace: str) -> None:
         """Open the file if it is not, and the namespace in it. Makes missing directories."""
+        opened = self._open()
+        if namespace not in opened.rooms:
+            try:
+                opened.rooms[namespace] = Rooms(opened.transactions, self.path, namespace)
+            except BaseException:
+                if not opened.rooms and not self._is_held:
+                    self._close(opened)
+                raise
+
+    def _open(self) -> _Opened:
         if self._opened is None:
             with explaining(self.path, "open"):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,13 +104,7 @@ class SqliteFile:
             except BaseException:
                 self._lock.release()
                 raise
-        if namespace not in self._opened.rooms:
-            try:
-                self._opened.rooms[namespace] = Rooms(self._opened.transactions, self.path, namespace)
-            except BaseException:
-                if not self._opened.rooms:
-                    self._close(self._opened)
-                raise
+        return self._opened
 
     async def close(self, namespace: str) -> None:
         """Close a namespace, and with the last one the file. Waits for a commit that is on its way."""
@@ -95,7 +113,7 @@ class SqliteFile:
             self._opened = None
             return
         async with opened.writing:
-            if set(opened.rooms) <= {namespace}:
+            if set(opened.rooms) <= {namespace} and not self._is_held:
                 self._close(opened)
             elif namespace in opened.rooms:
                 opened.rooms.pop(namespace).queries.close()

@@ -218,12 +218,14 @@ class SqliteNamespaces:
         self._is_open = False
 
     async def open(self) -> None:
-        """See `Namespaces.open`: the file is taken when the first namespace is."""
+        """See `Namespaces.open`: the file is this process's from here on; errors as `SqliteStore.open`."""
+        self._file.hold()
 
     async def close(self) -> None:
         """See `Namespaces.close`."""
         for store in self._stores.values():
             await store.close()
+        await self._file.let_go()
 
     async def names(self) -> list[str]:
         """See `Namespaces.names`."""
