@@ -298,3 +298,55 @@ def test_names_and_numbers_of_namespaces_are_bounded():
             await desks[0].commit(creation("late"))
 
     run(scenario)
+
+
+def test_an_end_that_no_notice_told_is_found_and_one_who_waits_at_a_server_that_leaves_hears_it():
+    async def scenario():
+        namespaces = Stores(is_shared=True)
+        async with serving(namespaces) as served, Worker(served) as worker:
+            desk = await served.desk()
+            await desk.commit(creation("a"))
+            (row,) = await claimed(worker, 1)
+            waits = asyncio.ensure_future(desk.wait_end("a", 10))
+            await sleep(0.02)
+            assert not waits.done()
+            # Behind the desk's back, as another server does whose notice is lost.
+            assert await namespaces.store("orders").commit([start(row), end(row, 2)]) == [Appended()] * 2
+            await waits
+            await desk.wait_end("nobody", 10)
+            await desk.commit(creation("b"))
+            with pytest.raises(TimeoutError):
+                await desk.wait_end("b", 0.02)
+            waits = asyncio.ensure_future(desk.wait_end("b", 10))
+            await sleep(0.02)
+            desk.leave()
+            with pytest.raises(StoreError, match="the run goes on"):
+                await waits
+            with pytest.raises(StoreError, match="the run goes on"):
+                await desk.wait_end("b", 10)
+
+    run(scenario)
+
+
+def test_a_service_that_fails_is_started_again():
+    async def scenario():
+        async with serving() as served:
+            desk = await served.desk()
+            failures = []
+
+            async def fails_once():
+                failures.append(len(failures))
+                if len(failures) == 1:
+                    raise ValueError("a bug")
+                done.set()
+                await asyncio.Event().wait()
+
+            done = asyncio.Event()
+            serving_it = asyncio.ensure_future(served.coordinator._supervise(fails_once))
+            async with asyncio.timeout(10):
+                await done.wait()
+            assert failures == [0, 1]
+            serving_it.cancel()
+            assert isinstance(await desk.commit(creation("a")), Created)
+
+    run(scenario)
