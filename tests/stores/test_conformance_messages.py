@@ -22,7 +22,7 @@ from aeterna.durable.stores.contract import (
     Store,
 )
 from aeterna.kernel.errors import InvariantError
-from tests.stores.samples import add_finished, add_run, append, create, ids, steps
+from tests.stores.samples import add_finished, add_run, append, create, created, ids, steps
 
 WAITING = Head(State.RUNNING, Detail.WAITING_SIGNAL, NEVER_US, release=True)
 
@@ -110,6 +110,31 @@ async def test_a_message_that_came_before_the_run_was_released_wakes_it_too(stor
     await store.close()
 
 
+async def test_a_message_to_a_run_whose_session_dies_wakes_it_too(store: Store) -> None:
+    """Whatever the order of message, death and the dead session's last write: nobody sleeps over a message."""
+    await store.open()
+    asleep = msgspec.structs.replace(WAITING, release=False)
+    session = await store.open_session(1, "host", 42, lease_us=1_000)
+    early, late, open_ended = [await add_run(store, run_id, session) for run_id in ("early", "late", "open-ended")]
+    await store.commit([post("early"), append(early, 1, head=asleep), append(open_ended, 1, head=asleep)])
+    await store.close_session(session, 20, died=True)
+    await store.commit([post("late"), append(late, 1, head=asleep), post("open-ended")])
+    other = await store.open_session(30, "host", 43, lease_us=1_000)
+    assert ids(await store.claim(other, 30, 9)) == ["early", "late", "open-ended"]
+    await store.close()
+
+
+async def test_a_message_is_not_slept_over_when_a_session_is_followed_by_the_next(store_of_one: Store) -> None:
+    store = store_of_one
+    await store.open()
+    session = await store.open_session(1, "host", 42)
+    key = await add_run(store, "A", session)
+    await store.commit([append(key, 1, head=msgspec.structs.replace(WAITING, release=False)), post("A")])
+    session = await store.open_session(2, "host", 43)
+    assert ids(await store.claim(session, 10, 9)) == ["A"]
+    await store.close()
+
+
 @pytest.mark.parametrize(("kind", "wakes"), [(MessageKind.SIGNAL, False), (MessageKind.RESUME, True)])
 async def test_a_signal_wakes_no_paused_run(store: Store, kind: MessageKind, *, wakes: bool) -> None:
     await store.open()
@@ -186,15 +211,25 @@ async def test_the_last_debounced_call_counts_as_long_as_nobody_has_taken_the_ru
     await store.open()
     session = await store.open_session(1, "host", 42)
     await store.commit([create("A", singleton="s", debounce=True, wake_us=100)])
-    later = create("B", workflow="orders", singleton="s", debounce=True, wake_us=200)
-    later = msgspec.structs.replace(later, events=(msgspec.structs.replace(later.events[0], arguments=b"j[[2],{}]"),))
+    event = msgspec.structs.replace(created(), arguments=b"j[[2],{}]")
+    later = create("B", events=(event,), singleton="s", debounce=True, wake_us=200)
     (outcome,) = await store.commit([later])
     assert isinstance(outcome, Exists)
     assert (outcome.row.id, outcome.row.wake_us) == ("A", 200)
-    assert await store.history("A") == list(later.events)
+    assert await store.history("A") == [event]
     assert await store.claim(session, 150, 9) == []
     assert ids(await store.claim(session, 200, 9)) == ["A"]
     (outcome,) = await store.commit([msgspec.structs.replace(later, wake_us=900)])
     assert isinstance(outcome, Exists)
     assert outcome.row.wake_us == 200
+    await store.close()
+
+
+async def test_a_debounced_call_does_not_put_off_a_message(store: Store) -> None:
+    await store.open()
+    session = await store.open_session(1, "host", 42)
+    delayed = create("A", singleton="s", debounce=True, wake_us=100)
+    await store.commit([delayed, post("A", kind=MessageKind.CANCEL)])
+    await store.commit([msgspec.structs.replace(delayed, id="B", wake_us=900)])
+    assert ids(await store.claim(session, 50, 9)) == ["A"]
     await store.close()

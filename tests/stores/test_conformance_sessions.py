@@ -77,10 +77,10 @@ async def test_crashes_count_deaths_in_a_row_without_progress(store: Store) -> N
     session = await leased(store)
     assert await store.claim(session, 10, 1) == []
     assert ids(await store.poisoned(5)) == ["A"]
-    row = await store.claim_run(session, "A")
-    assert row is not None
-    assert row.crashes == 3
-    await store.commit([append(key, 4, row.epoch, head=Head(State.PENDING, Detail.STUCK, None, release=True))])
+    again = await store.claim_run(session, "A")
+    assert again is not None
+    assert again.crashes == 3
+    await store.commit([append(key, 4, again.epoch, head=Head(State.PENDING, Detail.STUCK, None, release=True))])
     assert await store.poisoned(5) == []
     forced = await store.claim_run(session, "A", by_force=True)
     assert forced is not None
@@ -146,4 +146,18 @@ async def test_a_run_owned_by_a_session_that_is_over_is_claimable(store: Store) 
     (outcome,) = await store.commit([create("A", session)])
     assert isinstance(outcome, Created)
     assert ids(await store.claim(await leased(store), 10, 9)) == ["A"]
+    await store.close()
+
+
+async def test_a_session_without_a_lease_ends_with_the_store_and_others_go_on(store_of_one: Store) -> None:
+    store = store_of_one
+    await store.open()
+    alone = await store.open_session(1, "host", 42)
+    worker = await leased(store)
+    await add_run(store, "A", alone)
+    await store.close()
+    await store.open()
+    assert [row.number for row in await store.list_sessions()] == [worker]
+    assert await store.claim(alone, 10, 9) == []
+    assert ids(await store.claim(worker, 10, 9)) == ["A"]
     await store.close()

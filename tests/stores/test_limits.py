@@ -166,9 +166,9 @@ class Play:
         self.session = await self.store.open_session(self.now_us, "host", 1, lease_us=LEASE_US)
         self.rows = {}
         for run_id in begun:
-            row = await self.store.claim_run(self.session, run_id)
-            assert row is not None
-            self.rows[run_id] = row
+            taken = await self.store.claim_run(self.session, run_id)
+            assert taken is not None
+            self.rows[run_id] = taken
 
     async def compare(self) -> None:
         for state in await self.store.list_queues():
@@ -182,7 +182,7 @@ class Play:
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_a_store_starts_what_the_decision_says(store: FullStore, seed: int):
+async def test_a_store_starts_what_the_decision_says(store: FullStore, seed: int) -> None:
     await store.open()
     try:
         await Play(store, seed).run()

@@ -119,7 +119,7 @@ async def test_a_newer_store_is_refused_and_untouched(tmp_path: Path) -> None:
     db.close()
     before = path.read_bytes()
     for opening in (SqliteStore(path), SqliteReader(path)):
-        with pytest.raises(StoreTooNewError, match=r"store\.db has version 77, newer than 1\b"):
+        with pytest.raises(StoreTooNewError, match=r"store\.db has version 77, newer than 2\b"):
             await opening.open()
     assert path.read_bytes() == before
 

@@ -232,13 +232,8 @@ class MemoryStore(MemorySessions):
     def _create(self, write: CreateRun) -> Outcome:
         known = self._find(write.id) or self._find_singleton(write)
         if known is not None:
-            if (
-                write.debounce
-                and known.singleton == write.singleton
-                and known.state is State.PENDING
-                and not known.epoch
-            ):
-                known.events, known.wake_us = open_events(write.events), write.wake_us
+            if write.debounce:
+                known.debounce(write)
             return Exists(known.row())
         run = MemoryRun.of(self._next_key, write, write.owner if write.owner in self._sessions else None)
         self._next_key += 1

@@ -145,6 +145,13 @@ class MemoryRun:
         self.finished_us = at_us if head.state.is_final else None
         if head.state.is_final or head.release:
             self.owner = None
+        if not head.state.is_final:
+            self._heed_inbox()
+
+    def debounce(self, write: CreateRun) -> None:
+        """A later call of the same singleton takes the place of the one that made the run, before anybody has it."""
+        if self.singleton == write.singleton and self.state is State.PENDING and not self.epoch:
+            self.events, self.wake_us = open_events(write.events), write.wake_us
             self._heed_inbox()
 
     def post(self, write: Post) -> Posted:

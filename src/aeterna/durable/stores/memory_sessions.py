@@ -49,8 +49,11 @@ class MemorySessions:
         self._openings = self._openings + 1 if self.is_shared else 1
 
     async def close(self) -> None:
-        """See `Store.close`."""
+        """See `Store.close`. Sessions without a lease end with it."""
         self._openings = max(self._openings - 1, 0)
+        if not self._openings:
+            for session in [each.number for each in self._sessions.values() if each.expires_us is None]:
+                self._end_session(session, died=False)
 
     def _require_open(self) -> None:
         if not self._openings:

@@ -17,10 +17,16 @@ from aeterna.durable.stores.text import require_text
 
 
 class Sessions:
-    """The sessions of all namespaces of one file."""
+    """The sessions of one namespace, whose key is ``namespace``."""
 
-    def __init__(self, transactions: Transactions) -> None:
+    def __init__(self, transactions: Transactions, namespace: int) -> None:
         self._do = transactions
+        self._namespace = namespace
+
+    def end_those_without_lease(self, at_us: int) -> None:
+        """They live as long as the store is open; this is for those that an earlier process has left."""
+        if self._do.look("read", "sessions_without_lease", self._namespace):
+            self._do.run("end sessions in", lambda: self._end_all(at_us, "sessions_without_lease", died=False))
 
     def open(self, at_us: int, host: str, pid: int, lease_us: int | None, name: str, about: str) -> int:
         """See `Store.open_session`."""
@@ -29,10 +35,11 @@ class Sessions:
 
         def work() -> int:
             if lease_us is None:
-                self._do.rows("close_all_sessions", at_us)
-                self._do.rows("disown_all")
+                for row in self._do.rows("live_sessions", self._namespace, -1):
+                    self._end(row[0], at_us, died=False)
             expires_us = None if lease_us is None else at_us + lease_us
-            number: int = self._do.rows("insert_session", host, pid, at_us, expires_us, name, about)[0][0]
+            values = (host, pid, at_us, expires_us, name, about)
+            number: int = self._do.rows("insert_session", self._namespace, *values)[0][0]
             return number
 
         return self._do.run("open a session in", work)
@@ -47,32 +54,34 @@ class Sessions:
             return []
 
         def work() -> list[int]:
-            return [session for session in sessions if self._do.rows("renew_session", session, expires_us)]
+            return [
+                session for session in sessions if self._do.rows("renew_session", self._namespace, session, expires_us)
+            ]
 
         return self._do.run("renew sessions in", work)
 
     def expire(self, now_us: int) -> list[int]:
         """See `Store.expire_sessions`."""
         # Looked at before a transaction is begun: most of the time there is none.
-        if not self._do.look("read", "expired_sessions", now_us):
+        if not self._do.look("read", "expired_sessions", self._namespace, now_us):
             return []
-
-        def work() -> list[int]:
-            over: list[int] = [number for (number,) in self._do.rows("expired_sessions", now_us)]
-            for session in over:
-                self._end(session, now_us, died=True)
-            return over
-
-        return self._do.run("end sessions in", work)
+        return self._do.run("end sessions in", lambda: self._end_all(now_us, "expired_sessions", now_us, died=True))
 
     def live(self, limit: int) -> list[SessionRow]:
         """See `Store.list_sessions`."""
-        return [SessionRow(*values) for values in self._do.look("read", "live_sessions", max(limit, 0))]
+        return [
+            SessionRow(*values) for values in self._do.look("read", "live_sessions", self._namespace, max(limit, 0))
+        ]
+
+    def _end_all(self, at_us: int, statement: str, *values: object, died: bool) -> list[int]:
+        over: list[int] = [number for (number,) in self._do.rows(statement, self._namespace, *values)]
+        for session in over:
+            self._end(session, at_us, died=died)
+        return over
 
     def _end(self, session: int, at_us: int, *, died: bool) -> None:
-        if self._do.rows("session_lives", session):
-            self._do.rows("close_session", session, at_us)
-            self._do.rows("disown", session, died)
+        if self._do.rows("close_session", self._namespace, session, at_us):
+            self._do.rows("disown", self._namespace, session, died)
 
 
 class Claiming:
@@ -92,7 +101,7 @@ class Claiming:
             fresh = self._fresh(now_us, limit - len(begun), wanted) if len(begun) < limit else []
             return [self._take(key, session) for key in [*begun, *fresh]]
 
-        if limit <= 0 or not self._do.look("claim runs in", "session_lives", session):
+        if limit <= 0 or not self._do.look("claim runs in", "session_lives", self._namespace, session):
             return []
         # Looked at before a transaction is begun: most claims find nothing, and then write nothing.
         shares = self._do.look("claim runs in", "waiting_shares", self._namespace, wanted.queues)
@@ -105,7 +114,7 @@ class Claiming:
         require_text("run id", run_id)
 
         def work() -> RunRow | None:
-            if not self._do.rows("session_lives", session):
+            if not self._do.rows("session_lives", self._namespace, session):
                 return None
             keys = self._do.rows("claimable_by_id", self._namespace, run_id, session, by_force)
             return self._take(keys[0][0], session, forgives=by_force) if keys else None

@@ -26,8 +26,10 @@ T = TypeVar("T")
 class Rooms:
     """What one namespace of an open file has for itself."""
 
-    def __init__(self, transactions: Transactions, path: Path, namespace: str) -> None:
+    def __init__(self, transactions: Transactions, path: Path, namespace: str, now_us: int) -> None:
         self.writer = Writer(transactions, namespace)
+        self.sessions = Sessions(transactions, self.writer.key)
+        self.sessions.end_those_without_lease(now_us)
         self.claiming = Claiming(transactions, self.writer.key)
         self.registry = RegistryWriter(transactions, self.writer.key)
         self.queries = Queries(open_reader(path), path, namespace)
@@ -44,7 +46,6 @@ class _Opened:
         except BaseException:
             db.close()
             raise
-        self.sessions = Sessions(self.transactions)
         self.rooms: dict[str, Rooms] = {}
         self.writing = asyncio.Lock()
         self.commit_thread = SideThread("aeterna-commit")
@@ -59,7 +60,7 @@ class _Opened:
 
 
 class SqliteFile:
-    """A file that is open as long as a namespace of it is, or somebody holds it."""
+    """A file that is open as long as it is held, or a namespace of it is open."""
 
     def __init__(self, path: Path, synchronous: Synchronous, clock: Clock) -> None:
         self.path = path
@@ -71,28 +72,36 @@ class SqliteFile:
         self._is_held = False
 
     def hold(self) -> None:
-        """Open the file and keep it open, whether a namespace of it is open or not."""
+        """Open the file, and keep it until `let_go`. Makes missing directories. Idempotent."""
         self._open()
         self._is_held = True
 
     async def let_go(self) -> None:
-        """Close the file unless a namespace of it is open."""
+        """Close the file if no namespace of it is open. Idempotent."""
         self._is_held = False
-        opened = self._opened
-        if opened is not None and self._lock.is_held and not opened.rooms:
-            async with opened.writing:
-                self._close(opened)
+        await self._give_back(None)
 
-    def open(self, namespace: str) -> None:
-        """Open the file if it is not, and the namespace in it. Makes missing directories."""
-        opened = self._open()
-        if namespace not in opened.rooms:
-            try:
-                opened.rooms[namespace] = Rooms(opened.transactions, self.path, namespace)
-            except BaseException:
-                if not opened.rooms and not self._is_held:
-                    self._close(opened)
-                raise
+    async def open(self, namespace: str) -> None:
+        """Open a namespace, and the file if it is not. Makes missing directories. Idempotent."""
+        while True:
+            opened = self._open()
+            async with opened.writing:
+                if self._opened is opened:  # Else it was closed while this waited.
+                    self._add_rooms(opened, namespace)
+                    return
+
+    async def close(self, namespace: str) -> None:
+        """Close a namespace, and with the last one the file. Waits for a commit that is on its way. Idempotent."""
+        await self._give_back(namespace)
+
+    def _add_rooms(self, opened: _Opened, namespace: str) -> None:
+        if namespace in opened.rooms:
+            return
+        try:
+            opened.rooms[namespace] = Rooms(opened.transactions, self.path, namespace, self._clock.now_us())
+        except BaseException:
+            self._close_if_unused(opened)
+            raise
 
     def _open(self) -> _Opened:
         if self._opened is None:
@@ -106,17 +115,21 @@ class SqliteFile:
                 raise
         return self._opened
 
-    async def close(self, namespace: str) -> None:
-        """Close a namespace, and with the last one the file. Waits for a commit that is on its way."""
+    async def _give_back(self, namespace: str | None) -> None:
         opened = self._opened
         if opened is None or not self._lock.is_held:  # In a forked child nothing is open that it could give back.
             self._opened = None
             return
         async with opened.writing:
-            if set(opened.rooms) <= {namespace} and not self._is_held:
-                self._close(opened)
-            elif namespace in opened.rooms:
+            if self._opened is not opened:  # Somebody else has closed it meanwhile.
+                return
+            if namespace in opened.rooms:
                 opened.rooms.pop(namespace).queries.close()
+            self._close_if_unused(opened)
+
+    def _close_if_unused(self, opened: _Opened) -> None:
+        if not opened.rooms and not self._is_held:
+            self._close(opened)
 
     def _close(self, opened: _Opened) -> None:
         self._opened = None
@@ -131,6 +144,11 @@ class SqliteFile:
         if rooms is None:
             raise self._closed()
         return rooms
+
+    async def namespace_names(self) -> list[str]:
+        """The namespaces that the file has."""
+        transactions = self.require_open().transactions
+        return await self.write(lambda: [name for (name,) in transactions.look("read", "namespace_names")])
 
     async def write(self, work: Callable[[], T]) -> T:
         """Have the file changed, when nobody else changes it, on the thread that suits the disk."""

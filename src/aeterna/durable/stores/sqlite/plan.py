@@ -25,8 +25,9 @@ class Plan:
     than planned; a place that is not the end of the history, an append that has no rows to count, and any other kind
     of write make the plan uncertain from the start.
 
-    ``length_of`` tells how long a run's history is before these writes (None: no such run); ``lengths`` how
-    long afterwards. Raises `UnicodeEncodeError` for text that UTF-8 cannot hold.
+    ``length_of`` tells how long a run's history is before these writes (None: no such run in this namespace, and then
+    nothing certain can be planned for it); ``lengths`` how long afterwards. Raises `UnicodeEncodeError` for text that
+    UTF-8 cannot hold.
     """
 
     __slots__ = (
@@ -77,11 +78,11 @@ class Plan:
         if first != length or not (events or head):
             self.is_certain = False
         if events:
-            self.segments.append((key, first, len(events), body_of(events), write.epoch, self._namespace))
+            self.segments.append((key, first, len(events), body_of(events), write.epoch))
         if write.consumed:
-            self.consumed += [(key, number, write.epoch, self._namespace) for number in write.consumed]
+            self.consumed += [(key, number, write.epoch) for number in write.consumed]
         if head is not None:
-            self.heads.append((*_head_values(write, head), self._namespace))
+            self.heads.append(_head_values(write, head))
         self.lengths[key] = first + len(events)
         self.outcomes.append(_APPENDED)
 
@@ -89,7 +90,7 @@ class Plan:
         key, self.next_key = self.next_key, self.next_key + 1
         epoch = 0 if write.owner is None else 1
         self.runs.append(_run_values(key, self._namespace, write))
-        self.segments.append((key, 0, len(write.events), body_of(write.events), epoch, self._namespace))
+        self.segments.append((key, 0, len(write.events), body_of(write.events), epoch))
         self.lengths[key] = len(write.events)
         self.outcomes.append(Created(key, epoch))
 
@@ -131,7 +132,7 @@ def _run_values(key: int, namespace: int, write: CreateRun) -> Values:
         raise InvariantError(f"run {write.id!r} cannot be created without a RunCreated event")
     # Tried here, before anything is written, and all at once, which costs next to nothing.
     (write.id + write.workflow + write.version + (write.parent or "")).encode()
-    (write.queue + write.share + (write.singleton or "")).encode()
+    (write.queue + write.share + (write.singleton or "") + "".join(write.requires)).encode()
     first_us, last_us = first_and_last_us(write.events)
     return (
         key,

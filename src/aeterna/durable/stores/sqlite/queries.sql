@@ -20,30 +20,32 @@ INSERT INTO runs (key, namespace, id, workflow, version, state, detail, epoch,
                   owner, created_us, updated_us, finished_us, parent, note,
                   wake_us, queue, priority, share, requires, singleton, claimed_length)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
-        (SELECT number FROM sessions WHERE number = ?9 AND closed_us IS NULL AND ?12 IS NULL), ?10, ?11, ?12, ?13, '',
+        (SELECT number FROM sessions WHERE number = ?9 AND namespace = ?2 AND closed_us IS NULL AND ?12 IS NULL),
+        ?10, ?11, ?12, ?13, '',
         ?14, ?15, ?16, ?17, ?18, ?19, ?20)
 ON CONFLICT DO NOTHING;
 
 -- name: insert_segment
--- 1 run, 2 seq, 3 events, 4 body, 5 epoch, 6 namespace key. The fence: no row is added unless the epoch is the run's.
+-- 1 run, 2 seq, 3 events, 4 body, 5 epoch. The fence: no row is added unless the epoch is the run's.
 INSERT INTO segments (run, seq, events, body)
-SELECT ?1, ?2, ?3, ?4 FROM runs WHERE key = ?1 AND epoch = ?5 AND namespace = ?6;
+SELECT ?1, ?2, ?3, ?4 FROM runs WHERE key = ?1 AND epoch = ?5;
 
 -- name: consume_message
--- 1 run, 2 number, 3 epoch, 4 namespace key
+-- 1 run, 2 number, 3 epoch
 DELETE FROM inbox
-WHERE run = ?1 AND number = ?2 AND EXISTS (SELECT 1 FROM runs WHERE key = ?1 AND epoch = ?3 AND namespace = ?4);
+WHERE run = ?1 AND number = ?2 AND EXISTS (SELECT 1 FROM runs WHERE key = ?1 AND epoch = ?3);
 
 -- name: change_head
--- 1 run, 2 epoch, 3 state, 4 detail, 5 wake, 6 note, 7 updated, 8 finished, 9 whether it is given up, 10 namespace key.
--- A message moves a run that is given up, but a signal moves none that is paused or has not begun.
+-- 1 run, 2 epoch, 3 state, 4 detail, 5 wake, 6 note, 7 updated, 8 finished, 9 whether it is given up.
+-- A message moves a run that is given up, or was nobody's already, but a signal moves none that is paused or has not
+-- begun.
 UPDATE runs
 SET state = ?3, detail = ?4, note = ?6, updated_us = ?7, finished_us = ?8, owner = iif(?9, NULL, owner),
-    wake_us = iif(?9 AND ?8 IS NULL AND EXISTS (
+    wake_us = iif((?9 OR owner IS NULL) AND ?8 IS NULL AND EXISTS (
                     SELECT 1 FROM inbox
                     WHERE run = ?1 AND (kind <> 'signal' OR NOT (?4 = 'paused' OR ?3 = 'PENDING'))),
                   NULL, ?5)
-WHERE key = ?1 AND epoch = ?2 AND namespace = ?10;
+WHERE key = ?1 AND epoch = ?2;
 
 -- name: run_position
 -- 1 run, 2 namespace key. Why an append was refused.
@@ -96,47 +98,41 @@ WHERE namespace = (SELECT key FROM namespaces WHERE name = ?1)
   AND finished_us IS NULL AND owner IS NULL AND wake_us < ?2
 ORDER BY wake_us LIMIT 1;
 
--- name: close_all_sessions
--- 1 time
-UPDATE sessions SET closed_us = ?1 WHERE closed_us IS NULL;
-
--- name: disown_all
-UPDATE runs SET owner = NULL WHERE finished_us IS NULL AND owner IS NOT NULL;
-
 -- name: insert_session
--- 1 host, 2 pid, 3 time, 4 end of the lease, 5 name, 6 about
-INSERT INTO sessions (host, pid, opened_us, expires_us, name, about) VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING number;
+-- 1 namespace key, 2 host, 3 pid, 4 time, 5 end of the lease, 6 name, 7 about
+INSERT INTO sessions (namespace, host, pid, opened_us, expires_us, name, about)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING number;
 
 -- name: close_session
--- 1 session, 2 time
-UPDATE sessions SET closed_us = ?2 WHERE number = ?1 AND closed_us IS NULL;
+-- 1 namespace key, 2 session, 3 time
+UPDATE sessions SET closed_us = ?3 WHERE number = ?2 AND namespace = ?1 AND closed_us IS NULL RETURNING number;
 
 -- name: disown
--- 1 session, 2 whether its process died. Taking a run over records one event, that it was taken over, which is no
+-- 1 namespace key, 2 session, 3 whether its process died. Taking a run over records one event, that it was taken over, which is no
 -- progress. A message moves a run that nobody owns, but a signal moves none that is paused or has not begun.
 UPDATE runs
 SET owner = NULL,
-    crashes = iif(NOT ?2, crashes,
+    crashes = iif(NOT ?3, crashes,
                   iif(ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0)
                       <= claimed_length + 1, crashes + 1, 0)),
     wake_us = iif(EXISTS (SELECT 1 FROM inbox
                           WHERE run = runs.key
                             AND (kind <> 'signal' OR NOT (runs.detail = 'paused' OR runs.state = 'PENDING'))),
                   NULL, wake_us)
-WHERE finished_us IS NULL AND owner = ?1;
+WHERE namespace = ?1 AND finished_us IS NULL AND owner = ?2;
 
 -- name: session_lives
--- 1 session
-SELECT 1 FROM sessions WHERE number = ?1 AND closed_us IS NULL;
+-- 1 namespace key, 2 session
+SELECT 1 FROM sessions WHERE number = ?2 AND namespace = ?1 AND closed_us IS NULL;
 
 -- name: claimable
 -- 1 namespace key, 2 now, 3 limit, 4 workflows or NULL, 5 queues or NULL, 6 capabilities, 7 crash limit. Runs that have
 -- begun, the oldest first; two halves, because each is a range of the index.
 SELECT key FROM (
   SELECT key FROM (
-    SELECT key FROM runs
+    SELECT key FROM runs INDEXED BY runs_begun
     WHERE namespace = ?1 AND finished_us IS NULL AND owner IS NULL AND wake_us IS NULL
-      AND state <> 'PENDING' AND crashes < ?7
+      AND state = 'RUNNING' AND crashes < ?7
       AND (?4 IS NULL OR json_array(workflow, version) IN (SELECT value FROM json_each(?4)))
       AND (?5 IS NULL OR queue = '' OR queue IN (SELECT value FROM json_each(?5)))
       AND (requires = '' OR NOT EXISTS (SELECT 1 FROM json_each(requires) AS needed
@@ -144,9 +140,9 @@ SELECT key FROM (
     ORDER BY key LIMIT ?3)
   UNION ALL
   SELECT key FROM (
-    SELECT key FROM runs
+    SELECT key FROM runs INDEXED BY runs_begun
     WHERE namespace = ?1 AND finished_us IS NULL AND owner IS NULL AND wake_us <= ?2
-      AND state <> 'PENDING' AND crashes < ?7
+      AND state = 'RUNNING' AND crashes < ?7
       AND (?4 IS NULL OR json_array(workflow, version) IN (SELECT value FROM json_each(?4)))
       AND (?5 IS NULL OR queue = '' OR queue IN (SELECT value FROM json_each(?5)))
       AND (requires = '' OR NOT EXISTS (SELECT 1 FROM json_each(requires) AS needed
@@ -155,26 +151,57 @@ SELECT key FROM (
 ) ORDER BY key LIMIT ?3;
 
 -- name: waiting_shares
--- 1 namespace key, 2 queues or NULL. Where runs wait for their start.
-SELECT DISTINCT queue, priority, share FROM runs
-WHERE namespace = ?1 AND state = 'PENDING' AND owner IS NULL AND finished_us IS NULL
-  AND (?2 IS NULL OR queue = '' OR queue IN (SELECT value FROM json_each(?2)));
+-- 1 namespace key, 2 queues or NULL. Where runs wait for their start. From each share straight to the next by the index,
+-- so that it takes no longer the more runs wait.
+WITH RECURSIVE places (queue, priority, share) AS (
+  SELECT * FROM (
+    SELECT queue, priority, share FROM runs
+    WHERE namespace = ?1 AND state = 'PENDING' AND owner IS NULL AND finished_us IS NULL
+    ORDER BY queue, priority, share LIMIT 1)
+  UNION ALL
+  SELECT runs.queue, runs.priority, runs.share FROM places CROSS JOIN runs
+  WHERE runs.key = coalesce(
+    (SELECT later.key FROM runs AS later INDEXED BY runs_waiting
+     WHERE later.namespace = ?1 AND later.state = 'PENDING' AND later.owner IS NULL AND later.finished_us IS NULL
+       AND later.queue = places.queue AND later.priority = places.priority AND later.share > places.share
+     ORDER BY later.share LIMIT 1),
+    (SELECT later.key FROM runs AS later INDEXED BY runs_waiting
+     WHERE later.namespace = ?1 AND later.state = 'PENDING' AND later.owner IS NULL AND later.finished_us IS NULL
+       AND later.queue = places.queue AND later.priority > places.priority
+     ORDER BY later.priority, later.share LIMIT 1),
+    (SELECT later.key FROM runs AS later INDEXED BY runs_waiting
+     WHERE later.namespace = ?1 AND later.state = 'PENDING' AND later.owner IS NULL AND later.finished_us IS NULL
+       AND later.queue > places.queue
+     ORDER BY later.queue, later.priority, later.share LIMIT 1)))
+SELECT queue, priority, share FROM places
+WHERE ?2 IS NULL OR queue = '' OR queue IN (SELECT value FROM json_each(?2));
 
 -- name: candidates
 -- 1 namespace key, 2 now, 3 limit, 4 workflows or NULL, 5 queue, 6 capabilities, 7 crash limit, 8 priority, 9 share.
--- Later ones of the same share cannot be among the first so many that start.
-SELECT key FROM runs
-WHERE namespace = ?1 AND state = 'PENDING' AND owner IS NULL AND finished_us IS NULL
-  AND queue = ?5 AND priority = ?8 AND share = ?9
-  AND (wake_us IS NULL OR wake_us <= ?2) AND crashes < ?7
-  AND (?4 IS NULL OR json_array(workflow, version) IN (SELECT value FROM json_each(?4)))
-  AND (requires = '' OR NOT EXISTS (SELECT 1 FROM json_each(requires) AS needed
-                                    WHERE needed.value NOT IN (SELECT value FROM json_each(?6))))
-ORDER BY key LIMIT ?3;
+-- Later ones of the same share cannot be among the first so many that start. Two halves, as in claimable.
+SELECT key FROM (
+  SELECT key FROM (
+    SELECT key FROM runs
+    WHERE namespace = ?1 AND state = 'PENDING' AND owner IS NULL AND finished_us IS NULL
+      AND queue = ?5 AND priority = ?8 AND share = ?9 AND wake_us IS NULL AND crashes < ?7
+      AND (?4 IS NULL OR json_array(workflow, version) IN (SELECT value FROM json_each(?4)))
+      AND (requires = '' OR NOT EXISTS (SELECT 1 FROM json_each(requires) AS needed
+                                        WHERE needed.value NOT IN (SELECT value FROM json_each(?6))))
+    ORDER BY key LIMIT ?3)
+  UNION ALL
+  SELECT key FROM (
+    SELECT key FROM runs
+    WHERE namespace = ?1 AND state = 'PENDING' AND owner IS NULL AND finished_us IS NULL
+      AND queue = ?5 AND priority = ?8 AND share = ?9 AND wake_us <= ?2 AND crashes < ?7
+      AND (?4 IS NULL OR json_array(workflow, version) IN (SELECT value FROM json_each(?4)))
+      AND (requires = '' OR NOT EXISTS (SELECT 1 FROM json_each(requires) AS needed
+                                        WHERE needed.value NOT IN (SELECT value FROM json_each(?6))))
+    ORDER BY key LIMIT ?3)
+) ORDER BY key LIMIT ?3;
 
 -- name: places_taken
 -- 1 namespace key. Runs that have begun, or are about to, by queue and share.
-SELECT queue, share, count(*) FROM runs
+SELECT queue, share, count(*) FROM runs INDEXED BY runs_placed
 WHERE namespace = ?1 AND finished_us IS NULL AND queue <> '' AND (state = 'RUNNING' OR owner IS NOT NULL)
 GROUP BY queue, share;
 
@@ -296,18 +323,22 @@ WHERE (?1 IS NULL OR namespaces.name = ?1) AND finished_us IS NOT NULL AND finis
 ORDER BY finished_us, runs.key;
 
 -- name: renew_session
--- 1 session, 2 end of the lease
-UPDATE sessions SET expires_us = ?2 WHERE number = ?1 AND closed_us IS NULL RETURNING number;
+-- 1 namespace key, 2 session, 3 end of the lease
+UPDATE sessions SET expires_us = ?3 WHERE number = ?2 AND namespace = ?1 AND closed_us IS NULL RETURNING number;
 
 -- name: expired_sessions
--- 1 now
-SELECT number FROM sessions WHERE closed_us IS NULL AND expires_us <= ?1 ORDER BY number;
+-- 1 namespace key, 2 now
+SELECT number FROM sessions WHERE namespace = ?1 AND closed_us IS NULL AND expires_us <= ?2 ORDER BY number;
+
+-- name: sessions_without_lease
+-- 1 namespace key
+SELECT number FROM sessions WHERE namespace = ?1 AND closed_us IS NULL AND expires_us IS NULL;
 
 -- name: live_sessions
--- 1 limit
+-- 1 namespace key, 2 limit
 SELECT number, host, pid, opened_us, closed_us, expires_us, name, about,
-       (SELECT count(*) FROM runs WHERE finished_us IS NULL AND owner = sessions.number)
-FROM sessions WHERE closed_us IS NULL ORDER BY number LIMIT ?1;
+       (SELECT count(*) FROM runs WHERE namespace = ?1 AND finished_us IS NULL AND owner = sessions.number)
+FROM sessions WHERE namespace = ?1 AND closed_us IS NULL ORDER BY number LIMIT ?2;
 
 -- name: owned_runs
 -- 1 namespace key, 2 session
@@ -329,7 +360,7 @@ SELECT key, id, workflow, version, state, detail, created_us, updated_us,
        epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
 FROM runs
 WHERE namespace = (SELECT key FROM namespaces WHERE name = ?1)
-  AND finished_us IS NULL AND owner IS NULL AND crashes >= ?2 AND detail <> 'stuck'
+  AND finished_us IS NULL AND owner IS NULL AND crashes > 0 AND crashes >= ?2 AND detail <> 'stuck'
 ORDER BY key LIMIT ?3;
 
 -- name: inbox
@@ -371,8 +402,10 @@ INSERT INTO message_ids (run, id, number) VALUES (?1, ?2, ?3);
 SELECT key FROM runs WHERE namespace = ?1 AND singleton = ?2 AND finished_us IS NULL;
 
 -- name: debounce
--- 1 run, 2 wake, 3 singleton. Only before anybody has taken it.
-UPDATE runs SET wake_us = ?2 WHERE key = ?1 AND state = 'PENDING' AND epoch = 0 AND singleton = ?3 RETURNING key;
+-- 1 run, 2 wake, 3 singleton. Only before anybody has taken it. A message moves it as ever.
+UPDATE runs
+SET wake_us = iif(EXISTS (SELECT 1 FROM inbox WHERE run = ?1 AND kind <> 'signal'), NULL, ?2)
+WHERE key = ?1 AND state = 'PENDING' AND epoch = 0 AND singleton = ?3 RETURNING key;
 
 -- name: put_queue
 -- 1 namespace key, 2 name, 3 concurrency, 4 concurrency per share, 5 rate, 6 period, 7 burst, 8 whether it is paused

@@ -26,10 +26,9 @@ from aeterna.durable.stores.contract import (
 )
 from aeterna.durable.stores.sqlite.backup import back_up
 from aeterna.durable.stores.sqlite.checking import check_database
-from aeterna.durable.stores.sqlite.connections import Synchronous, open_reader
+from aeterna.durable.stores.sqlite.connections import Synchronous
 from aeterna.durable.stores.sqlite.file import Rooms, SqliteFile
 from aeterna.durable.stores.sqlite.registered import SqliteRegistry
-from aeterna.durable.stores.sqlite.statements import QUERIES
 from aeterna.durable.stores.text import require_text
 from aeterna.kernel.clock import Clock, SystemClock
 
@@ -79,7 +78,7 @@ class SqliteStore(SqliteRegistry):
         """See `Store.open`. Makes missing directories. Raises `StoreLockedError` while another engine has the file,
         `StoreCorruptError` for a damaged or foreign file, `StoreTooNewError`, `StoreReadOnlyError`,
         `StoreFullError`."""
-        self._file.open(self.namespace)
+        await self._file.open(self.namespace)
 
     async def close(self) -> None:
         """See `Store.close`. Waits for a commit that is on its way."""
@@ -91,28 +90,23 @@ class SqliteStore(SqliteRegistry):
         self, at_us: int, host: str, pid: int, *, lease_us: int | None = None, name: str = "", about: str = "{}"
     ) -> int:
         """See `Store.open_session`."""
-        sessions = self._file.require_open().sessions
-        return await self._file.write(lambda: sessions.open(at_us, host, pid, lease_us, name, about))
+        return await self._write(lambda rooms: rooms.sessions.open(at_us, host, pid, lease_us, name, about))
 
     async def close_session(self, session: int, at_us: int, *, died: bool = False) -> None:
         """See `Store.close_session`."""
-        sessions = self._file.require_open().sessions
-        await self._file.write(lambda: sessions.close(session, at_us, died=died))
+        await self._write(lambda rooms: rooms.sessions.close(session, at_us, died=died))
 
     async def renew_sessions(self, sessions: Sequence[int], expires_us: int) -> list[int]:
         """See `Store.renew_sessions`."""
-        known = self._file.require_open().sessions
-        return await self._file.write(lambda: known.renew(sessions, expires_us))
+        return await self._write(lambda rooms: rooms.sessions.renew(sessions, expires_us))
 
     async def expire_sessions(self, now_us: int) -> list[int]:
         """See `Store.expire_sessions`."""
-        sessions = self._file.require_open().sessions
-        return await self._file.write(lambda: sessions.expire(now_us))
+        return await self._write(lambda rooms: rooms.sessions.expire(now_us))
 
     async def list_sessions(self, *, limit: int = 1000) -> list[SessionRow]:
         """See `Store.list_sessions`."""
-        sessions = self._file.require_open().sessions
-        return await self._file.write(lambda: sessions.live(limit))
+        return await self._write(lambda rooms: rooms.sessions.live(limit))
 
     # Writing.
 
@@ -215,27 +209,21 @@ class SqliteNamespaces:
         self.path = path
         self._file = SqliteFile(path, synchronous, clock or SystemClock())
         self._stores: dict[str, SqliteStore] = {}
-        self._is_open = False
 
     async def open(self) -> None:
-        """See `Namespaces.open`: the file is this process's from here on; errors as `SqliteStore.open`."""
+        """See `Namespaces.open`: takes the file, and makes it what this release reads. Errors as in
+        `SqliteStore.open`. Idempotent."""
         self._file.hold()
 
     async def close(self) -> None:
-        """See `Namespaces.close`."""
+        """See `Namespaces.close`. Idempotent."""
         for store in self._stores.values():
             await store.close()
         await self._file.let_go()
 
     async def names(self) -> list[str]:
         """See `Namespaces.names`."""
-        if not self.path.exists():
-            return []
-        reader = open_reader(self.path)
-        try:
-            return [name for (name,) in reader.execute(QUERIES["namespace_names"])]
-        finally:
-            reader.close()
+        return await self._file.namespace_names()
 
     def store(self, namespace: str) -> SqliteStore:
         """See `Namespaces.store`."""

@@ -6,7 +6,8 @@ an insert names the epoch and the position it expects, and adds no row when eith
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from typing import assert_never
 
 from msgspec import structs
@@ -42,6 +43,9 @@ _GROUPS = (
 )
 
 
+_PLANNED = frozenset((Append, CreateRun))
+"""Writes that can be planned before the first of them is carried out."""
+
 _LENGTHS_KEPT_MAX = 50_000
 
 
@@ -63,24 +67,45 @@ class Writer:
         """See `Store.commit`. A batch is tried with a few statements for all, and one by one when not all of it went
         as planned."""
         try:
-            plan = Plan(self.key, self._do.next_key, self._length_of, writes)
+            if _PLANNED.issuperset(map(type, writes)):
+                plan = self._plan(writes)
+                outcomes = self._do.run("write to", lambda: self._carry_out(plan))
+                self._learn(plan)
+                return outcomes
+            _refuse_others(writes)
+            return self._write(lambda: self._write_in_groups(writes))
+        except _OtherThanPlannedError:
+            self._lengths.clear()
         except (UnicodeEncodeError, InvariantError):
             refuse_unrecordable(writes)
             raise
-        if plan.is_certain:
-            try:
-                outcomes = self._do.run("write to", lambda: self._carry_out(plan))
-            except _OtherThanPlannedError:
-                pass
-            else:
-                self._learn(plan)
-                return outcomes
-        self._lengths.clear()
+        return self._write(lambda: [self._write_one(write) for write in writes])
+
+    def _write(self, work: Callable[[], list[Outcome]]) -> list[Outcome]:
+        """One transaction that learns on the way: whether it ends well or not, what is known afterwards holds."""
         try:
-            return self._do.run("write to", lambda: [self._write_one(write) for write in writes])
+            return self._do.run("write to", work)
         except BaseException:
             self._lengths.clear()
             raise
+
+    def _write_in_groups(self, writes: Sequence[Write]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for is_planned, group in groupby(writes, lambda write: type(write) in _PLANNED):
+            if is_planned:
+                plan = self._plan(list(group))
+                outcomes += self._carry_out(plan)
+                self._learn(plan)
+            else:
+                outcomes += map(self._write_one, group)
+        return outcomes
+
+    def _plan(self, writes: Sequence[Write]) -> Plan:
+        """What is certain to be right if it changes as many rows as planned; raises `_OtherThanPlannedError` else."""
+        plan = Plan(self.key, self._do.next_key, self._length_of, writes)
+        if not plan.is_certain:
+            raise _OtherThanPlannedError
+        return plan
 
     def delete_runs(self, run_ids: Sequence[str]) -> int:
         """See `Store.delete_runs`."""
@@ -149,7 +174,7 @@ class Writer:
         key = keys[0][0]
         if write.debounce and self._do.rows("debounce", key, write.wake_us, write.singleton):
             self._do.rows("delete_segments", key)
-            self._do.rows("insert_segment", key, 0, len(write.events), body_of(write.events), 0, self.key)
+            self._do.rows("insert_segment", key, 0, len(write.events), body_of(write.events), 0)
             self._lengths.pop(key, None)
         return run_row(self._do.rows("run_by_key", key)[0], self._do.path)
 
@@ -215,3 +240,11 @@ class Writer:
             self._do.db.executemany(QUERIES[statement], found)
         self._lengths.clear()
         return len(found)
+
+
+def _refuse_others(writes: Sequence[Write]) -> None:
+    """Raise for what the plan of a creation would refuse, in writes that are not planned."""
+    refuse_unrecordable(writes)
+    for write in writes:
+        if isinstance(write, FireSchedule) and write.run is not None and not write.run.events:
+            raise InvariantError(f"run {write.run.id!r} cannot be created without a RunCreated event")

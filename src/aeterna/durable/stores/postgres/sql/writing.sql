@@ -62,7 +62,7 @@ WITH given AS MATERIALIZED (
     owner = CASE WHEN given.is_released OR given.has_ended THEN NULL ELSE run.owner END,
     wake_us = CASE
       WHEN given.state IS NULL THEN run.wake_us
-      WHEN (given.is_released OR given.has_ended)
+      WHEN (given.is_released OR given.has_ended OR run.owner IS NULL)
            AND (run.orders - coalesce(recorded.orders, 0) > 0
                 OR (run.signals - coalesce(recorded.signals, 0) > 0 AND given.detail <> 'paused'
                     AND given.state <> 'PENDING')) THEN NULL
@@ -137,7 +137,7 @@ SELECT id FROM aeterna.runs WHERE namespace = $1 AND singleton = $2 AND finished
 -- name: replace_start
 -- 1 namespace, 2 id, 3 singleton, 4 wake, 5 how many events. A run of this singleton that nobody has ever taken gets
 -- another beginning.
-UPDATE aeterna.runs SET wake_us = $4, length = $5
+UPDATE aeterna.runs SET wake_us = CASE WHEN orders = 0 THEN $4::bigint END, length = $5
 WHERE namespace = $1 AND id = $2 AND singleton = $3 AND state = 'PENDING' AND epoch = 0
 RETURNING key, day;
 

@@ -1,8 +1,16 @@
 -- Runs that wait in queues, sessions with leases, messages to runs, schedules and tokens.
 
+-- The process that had the file before is gone, and with it what it had in hand.
+UPDATE sessions SET closed_us = opened_us WHERE closed_us IS NULL;
+UPDATE runs SET owner = NULL WHERE finished_us IS NULL AND owner IS NOT NULL;
+
+ALTER TABLE sessions ADD COLUMN namespace INTEGER NOT NULL DEFAULT 0;  -- namespaces.key
 ALTER TABLE sessions ADD COLUMN expires_us INTEGER;             -- end of the lease; NULL: as long as the store is open
 ALTER TABLE sessions ADD COLUMN name TEXT NOT NULL DEFAULT '';  -- what the worker calls itself
 ALTER TABLE sessions ADD COLUMN about TEXT NOT NULL DEFAULT '{}';
+
+-- However many sessions there have been.
+CREATE INDEX sessions_live ON sessions (namespace) WHERE closed_us IS NULL;
 
 ALTER TABLE runs ADD COLUMN queue TEXT NOT NULL DEFAULT '';     -- '': none
 ALTER TABLE runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
@@ -13,12 +21,24 @@ ALTER TABLE runs ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN claimed_length INTEGER NOT NULL DEFAULT 0;  -- of the history, when its owner took the run
 ALTER TABLE runs ADD COLUMN posted INTEGER NOT NULL DEFAULT 0;          -- number of the last message
 
--- What could start, in the order in which shares are looked at.
-CREATE INDEX runs_waiting ON runs (namespace, queue, priority, share)
+-- What has begun and could go on, however many wait for their start.
+CREATE INDEX runs_begun ON runs (namespace, wake_us)
+  WHERE state = 'RUNNING' AND owner IS NULL AND finished_us IS NULL;
+
+-- What could start, share by share, without those whose time has not come.
+CREATE INDEX runs_waiting ON runs (namespace, queue, priority, share, wake_us)
   WHERE state = 'PENDING' AND owner IS NULL AND finished_us IS NULL;
 
--- What takes the places of queues.
-CREATE INDEX runs_queued ON runs (namespace, queue, share) WHERE finished_us IS NULL AND queue <> '';
+-- What takes the places of queues, however many runs wait for one.
+CREATE INDEX runs_placed ON runs (namespace, queue, share)
+  WHERE finished_us IS NULL AND queue <> '' AND (state = 'RUNNING' OR owner IS NOT NULL);
+
+-- All that is in queues, with what counting needs.
+CREATE INDEX runs_queued ON runs (namespace, queue, share, state, owner, created_us)
+  WHERE finished_us IS NULL AND queue <> '';
+
+-- What may be poison.
+CREATE INDEX runs_crashed ON runs (namespace) WHERE crashes > 0 AND finished_us IS NULL;
 
 CREATE UNIQUE INDEX runs_singleton ON runs (namespace, singleton) WHERE finished_us IS NULL AND singleton IS NOT NULL;
 
