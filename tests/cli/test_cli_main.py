@@ -20,7 +20,7 @@ LEAVES = [
     for command in (group.commands or (group,))
 ]
 
-WITHOUT_RESULT = (["help"], ["completion"], ["config", "schema"], ["run-asgi"])
+WITHOUT_RESULT = (["help"], ["completion"], ["config", "schema"], ["run-asgi"], ["serve"])
 """Commands whose output is a text for people, or one document anyway, or that serve until they are stopped."""
 
 

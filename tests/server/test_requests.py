@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aeterna.kernel import errors
-from aeterna.kernel.errors import AeternaError, InvariantError, StoreError
+from aeterna.kernel.errors import AeternaError, InvariantError, StoreError, UnavailableError
 from aeterna.server.errors import codes_of
 from tests.server.world import served_in, world_in
 
@@ -95,5 +95,7 @@ def test_only_trouble_of_the_store_and_bugs_are_the_servers_failure() -> None:
     """One table says it for both transports: what the caller did is never told as the server's failure."""
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, AeternaError)]
     failures = {kind for kind in kinds if codes_of(kind.__new__(kind)).http >= 500}
-    assert failures == {kind for kind in kinds if issubclass(kind, StoreError | InvariantError)} | {AeternaError}
+    assert failures == {kind for kind in kinds if issubclass(kind, StoreError | InvariantError | UnavailableError)} | {
+        AeternaError
+    }
     assert codes_of(TimeoutError()).http == 408

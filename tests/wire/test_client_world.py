@@ -46,6 +46,7 @@ from aeterna.kernel.errors import (
     UsageError,
     WorkflowIdConflictError,
 )
+from aeterna.server.auth import ANYBODY
 from tests.wire.serving import CLOCK, Serving, Worker, serving
 from tests.wire.test_session import claimed, end, start, step
 
@@ -303,6 +304,7 @@ def test_a_server_that_wants_a_token_over_tls(tmp_path):
         said.append((token, namespace, role))
         if token != "Bearer sesame":
             raise UsageError("who are you?")
+        return ANYBODY
 
     async def scenario():
         served = Serving()

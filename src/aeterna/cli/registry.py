@@ -36,6 +36,12 @@ class Command(NamedTuple):
         return cast("CommandModule", importlib.import_module(self.module))
 
 
+TOKEN = (
+    Command("create", "give out a token", "aeterna.cli.commands.token_create"),
+    Command("list", "show the tokens there are, without their secrets", "aeterna.cli.commands.token_list"),
+    Command("revoke", "take a token back", "aeterna.cli.commands.token_revoke"),
+)
+
 WORKFLOW = (
     Command("list", "list runs, newest first", "aeterna.cli.commands.workflow_list"),
     Command("status", "show what a run is doing, and its result", "aeterna.cli.commands.workflow_status"),
@@ -85,6 +91,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("cancel", "short for `workflow cancel`", "aeterna.cli.commands.cancel"),
     Command("queue", "limit how many runs go on at a time, and how fast they start", commands=QUEUE),
     Command("schedule", "start runs again and again", commands=SCHEDULE),
+    Command("token", "say who may use a server", commands=TOKEN),
     Command("serve", "serve runs to workers and clients on other machines", "aeterna.cli.commands.serve"),
     Command("start", "start the services of a configuration and keep them alive", "aeterna.cli.commands.start"),
     Command("status", "show the services; with an id, a run", "aeterna.cli.commands.status"),

@@ -13,6 +13,9 @@
     │   ├── RunNotFoundError
     │   ├── NamespaceNotFoundError
     │   ├── InvalidStateError
+    │   ├── LimitExceededError
+    │   ├── UnauthenticatedError       the token is missing or wrong
+    │   ├── PermissionDeniedError      the token's role or namespace is not enough
     │   └── NotDurableError
     ├── StoreError                     the machine's or the operator's turn: nothing recorded is lost
     │   ├── StoreLockedError
@@ -27,6 +30,7 @@
     │   ├── StepFailed
     │   ├── StepTimeoutError
     │   └── PermanentError             raised by user code: do not retry
+    ├── UnavailableError               the server cannot be reached, or is stopping: try again, or elsewhere
     ├── NonDeterminismError            history and code disagree: deploy other code, nothing is damaged
     └── InvariantError                 a bug in Aeterna itself
         └── IllegalTransitionError
@@ -83,6 +87,18 @@ class NamespaceNotFoundError(UsageError):
 
 class InvalidStateError(UsageError):
     """The run's state does not allow this operation."""
+
+
+class LimitExceededError(UsageError):
+    """Something is larger, longer or more than the limit that the message names."""
+
+
+class UnauthenticatedError(UsageError):
+    """The server wants a token, and there is none or it is wrong."""
+
+
+class PermissionDeniedError(UsageError):
+    """The token is good, but not for this: its role or its namespace does not allow it."""
 
 
 class NotDurableError(UsageError):
@@ -160,6 +176,10 @@ class StepTimeoutError(RunError):
 
 class PermanentError(RunError):
     """Raised by a step to say that trying again is useless: no retry policy applies."""
+
+
+class UnavailableError(AeternaError):
+    """The server cannot be reached, or is about to stop. What it had acknowledged is safe."""
 
 
 class NonDeterminismError(AeternaError):

@@ -10,7 +10,7 @@ import msgspec
 from aeterna.durable.core import codec
 from aeterna.durable.core.events import Payload
 from aeterna.durable.operations.start import StartRequest
-from aeterna.kernel.errors import PayloadTooLargeError, UsageError
+from aeterna.kernel.errors import LimitExceededError, PayloadTooLargeError, UsageError
 from aeterna.kernel.ids import check_run_id, new_run_id
 
 NOTHING = Payload(b"jnull")
@@ -36,16 +36,16 @@ def check_name(what: str, text: str) -> str:
 
 
 def check_reason(text: str) -> str:
-    """Why something is done, in words; raises `UsageError` if they are too many."""
+    """Why something is done, in words; raises `LimitExceededError` if they are too many."""
     if len(text) > REASON_CHARS_MAX:
-        raise UsageError(f"the reason has {len(text)} characters, the limit is {REASON_CHARS_MAX}")
+        raise LimitExceededError(f"the reason has {len(text)} characters, the limit is {REASON_CHARS_MAX}: shorten it")
     return text
 
 
 def check_count(what: str, count: int, count_max: int) -> int:
-    """A count as it came; raises `UsageError` if it is too large."""
+    """A count as it came; raises `LimitExceededError` if it is too large."""
     if count > count_max:
-        raise UsageError(f"{what}: at most {count_max} at once, not {count}; ask several times")
+        raise LimitExceededError(f"{what}: at most {count_max} at once, not {count}; ask several times")
     return count
 
 

@@ -22,13 +22,17 @@ from aeterna.kernel.errors import ConfigurationError
 from aeterna.server.http.api import create_app
 from aeterna.server.http.changes import Feeds
 from aeterna.server.http.gate import Gate
+from aeterna.server.http.guard import guarded
 from aeterna.server.http.serving import page
 from aeterna.server.metrics import CallCounter, Metrics
 from aeterna.server.options import ServeOptions
 from aeterna.server.ports import who_holds
 from aeterna.server.rpc.admin import AdminService
+from aeterna.server.rpc.serving import admission
 from aeterna.server.rpc.talk import TalkingClientService
 from aeterna.server.rpc.worker import WorkerService
+from aeterna.server.security import Security, secure
+from aeterna.server.tls import Tls
 
 log = logging.getLogger("aeterna.server")
 
@@ -54,8 +58,9 @@ async def serve(namespaces: Namespaces, options: ServeOptions, place: str) -> No
         loop.add_signal_handler(number, stop.set)
     async with serving(namespaces, options) as addresses:
         say(f"runs are kept in {place}")
-        pages = [("http", addresses.http), ("metrics", addresses.metrics)]
-        say(f"ready: grpc {addresses.grpc}" + "".join(f", {name} http://{at}" for name, at in pages if at))
+        scheme = "http" if options.tls is None else "https"
+        pages = [("http", scheme, addresses.http), ("metrics", "http", addresses.metrics)]
+        say(f"ready: grpc {addresses.grpc}" + "".join(f", {name} {kind}://{at}" for name, kind, at in pages if at))
         await stop.wait()
         say("stopping: what is under way is committed, workers keep their runs and look for another server")
 
@@ -75,23 +80,24 @@ async def serving(
     await coordinator.start()
     addresses = Addresses()
     try:
-        metrics, feeds, left = Metrics(coordinator), Feeds(), asyncio.Event()
-        server, healthy = _grpc_server(coordinator, metrics)
-        addresses.grpc = f"{options.host}:{_bind(server, options.host, options.grpc_port)}"
+        security = await secure(namespaces, options, coordinator.clock)
+        metrics, gate, left = Metrics(coordinator), Gate(coordinator, security), asyncio.Event()
+        server, healthy = _grpc_server(coordinator, metrics, security)
+        addresses.grpc = f"{options.host}:{_bind(server, options.host, options.grpc_port, security.tls)}"
         async with AsyncExitStack() as pages:
             if options.http_port is not None:
-                app = metrics.counting(create_app(Gate(coordinator), feeds, lambda: not left.is_set()))
-                addresses.http = await pages.enter_async_context(page(app, options.host, options.http_port))
-                pages.callback(feeds.close)
+                addresses.http = await _serve_http(pages, gate, metrics, options, left)
             if options.metrics_port is not None:
                 addresses.metrics = await pages.enter_async_context(
                     page(metrics.page, options.host, options.metrics_port)
                 )
             await server.start()
+            rounds = asyncio.create_task(security.make_rounds(), name="aeterna-security")
             try:
                 yield addresses
             finally:
                 left.set()
+                rounds.cancel()
                 await healthy.enter_graceful_shutdown()
                 coordinator.leave()
                 await server.stop(GRACE_S)
@@ -99,11 +105,26 @@ async def serving(
         await coordinator.stop()
 
 
-def _grpc_server(coordinator: Coordinator, metrics: Metrics) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+async def _serve_http(
+    pages: AsyncExitStack, gate: Gate, metrics: Metrics, options: ServeOptions, left: asyncio.Event
+) -> str:
+    assert options.http_port is not None
+    feeds, security = Feeds(), gate.security
+    app = guarded(metrics.counting(create_app(gate, feeds, lambda: not left.is_set())), security.gate)
+    context = None if security.tls is None else security.tls.context
+    address = await pages.enter_async_context(page(app, options.host, options.http_port, context))
+    pages.callback(feeds.close)
+    return address
+
+
+def _grpc_server(
+    coordinator: Coordinator, metrics: Metrics, security: Security
+) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
     server = grpc.aio.server(interceptors=[CallCounter(metrics)], options=SERVER_OPTIONS)
-    add_service(server, "ClientService", TalkingClientService(coordinator))
-    add_service(server, "WorkerService", WorkerService(coordinator))
-    add_service(server, "AdminService", AdminService(coordinator))
+    admit = admission(security.gate)
+    add_service(server, "ClientService", TalkingClientService(coordinator, admit))
+    add_service(server, "WorkerService", WorkerService(coordinator, admit))
+    add_service(server, "AdminService", AdminService(coordinator, admit, security))
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     names = [service.full_name for service in SERVICES.values()]
@@ -111,8 +132,10 @@ def _grpc_server(coordinator: Coordinator, metrics: Metrics) -> tuple[grpc.aio.S
     return server, healthy
 
 
-def _bind(server: grpc.aio.Server, host: str, port: int) -> int:
+def _bind(server: grpc.aio.Server, host: str, port: int, tls: Tls | None) -> int:
     try:
+        if tls is not None:
+            return server.add_secure_port(f"{host}:{port}", tls.grpc_credentials())
         return server.add_insecure_port(f"{host}:{port}")
     except RuntimeError:
         raise ConfigurationError(

@@ -12,9 +12,11 @@ from aeterna.durable.engine.coordinator.options import CoordinatorOptions
 from aeterna.kernel.errors import ConfigurationError
 from aeterna.kernel.suggestions import did_you_mean
 from aeterna.server.options import ServeOptions
+from aeterna.server.tls import tls_files
 
 KNOWN: Mapping[str, Mapping[str, type]] = {
     "server": {"host": str, "grpc_port": int, "http_port": int, "db_path": str},
+    "security": {"tls_cert": str, "tls_key": str, "tls_client_ca": str, "admin_token_file": str},
     "persistence": {"mode": str},
     "metrics": {"enabled": bool, "port": int},
 }
@@ -54,9 +56,23 @@ def settle(given: Mapping[str, Any]) -> ServerSettings:
         http_port=_first(given.get("http_port"), server.get("http_port"), grpc_port + 1 if grpc_port else 0),
         metrics_port=metrics_port,
         coordinator=CoordinatorOptions(lease_us=_lease_us(given.get("lease"))),
+        **_security(given, file.get("security", {})),
     )
     place = "memory only: nothing survives this process" if url == "memory:" else _shown(url)
     return ServerSettings(url, place, mode == MODES[-1], options)
+
+
+def _security(given: Mapping[str, Any], file: Mapping[str, Any]) -> dict[str, Any]:
+    tls = tls_files(*(given.get(name) or file.get(name) for name in ("tls_cert", "tls_key", "tls_client_ca")))
+    token_file = given.get("admin_token_file") or file.get("admin_token_file")
+    return {"tls": tls, "admin_token": _read_token(token_file) if token_file else None}
+
+
+def _read_token(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"--admin-token-file {path} cannot be read: {error.strerror}") from error
 
 
 def read_file(path: Path) -> dict[str, dict[str, Any]]:

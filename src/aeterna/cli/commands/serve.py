@@ -15,9 +15,13 @@ examples:
   aeterna serve
   aeterna serve --db postgresql://localhost/aeterna --grpc-port 7233 --http-port 7234
   aeterna serve --config aether.toml
+  aeterna serve --host 0.0.0.0 --tls-cert server.pem --tls-key server.key --admin-token-file token
 
 A program takes part with App("orders", server="localhost:7233"), or with AETERNA_SERVER set. Ctrl-C or TERM stops
 gracefully: what is under way is committed, and workers keep their runs and look for another server.
+
+Only this machine can reach it, unless --host says otherwise. Then it needs TLS and a token (`aeterna token create`),
+and does not start without. Once there is a token everybody needs one, on this machine too.
 """
 
 DEFAULT_DB = "./data/aether.db"
@@ -39,7 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "state-action-log (the default): every commit is synced",
     )
     parser.add_argument("--lease", type=float, metavar="SECONDS", help="how long a silent worker keeps its runs (10)")
-    parser.add_argument("--config", metavar="FILE", help="a TOML file with [server], [persistence] and [metrics]")
+    parser.add_argument("--tls-cert", metavar="FILE", help="the server's certificate with its chain, PEM: encrypt")
+    parser.add_argument("--tls-key", metavar="FILE", help="the key of that certificate, PEM, without a password")
+    parser.add_argument("--tls-client-ca", metavar="FILE", help="clients must show a certificate of this authority")
+    parser.add_argument("--admin-token-file", metavar="FILE", help="holds a token that opens everything")
+    parser.add_argument("--config", metavar="FILE", help="a TOML file: [server], [security], [persistence], [metrics]")
 
 
 def run(args: argparse.Namespace) -> int:

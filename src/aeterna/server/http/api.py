@@ -20,6 +20,7 @@ from aeterna.server.http.looking import looking
 from aeterna.server.http.messages import messages
 from aeterna.server.http.observing import observing
 from aeterna.server.http.starting import starting
+from aeterna.server.http.tokens import token_routes
 
 BODY_FACTOR = 4
 """JSON may take so much more room than what is recorded of it."""
@@ -32,7 +33,7 @@ def create_app(gate: Gate, feeds: Feeds, is_ready: Callable[[], bool] = lambda: 
     app = FastAPI(title="Aeterna", version=VERSION, docs_url=None, redoc_url=None)
     problems.install(app)
     app.include_router(_health(gate, is_ready))
-    for router in (starting(gate), looking(gate), messages(gate), observing(gate, feeds)):
+    for router in (starting(gate), looking(gate), messages(gate), observing(gate, feeds), token_routes(gate)):
         app.include_router(router, prefix="/api")
     return Bounds(app, BODY_FACTOR * gate.coordinator.options.limits.payload_bytes_max)
 

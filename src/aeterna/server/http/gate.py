@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated
 from urllib.parse import unquote
 
 from fastapi import Depends, Path, Query, Request
@@ -14,31 +14,25 @@ from aeterna.durable.engine.coordinator.desk import NamespaceDesk
 from aeterna.kernel.errors import NamespaceNotFoundError, UsageError
 from aeterna.kernel.ids import check_run_id
 from aeterna.kernel.suggestions import did_you_mean
+from aeterna.server.auth import ALL, Gatekeeper, Identity, Role, bearer
+from aeterna.server.security import Security
 
 
-class Identity(Protocol):
-    """Who was admitted."""
+class Door:
+    """Lets requests in by the token in their ``Authorization``, for as long as that is valid."""
 
-    @property
-    def sees_payloads(self) -> bool:
-        """Whether arguments, results and errors are for this caller."""
-        ...
+    def __init__(self, gatekeeper: Gatekeeper) -> None:
+        self._gatekeeper = gatekeeper
 
+    async def recognize(self, request: Request) -> Identity:
+        """Whose request it is; raises `UnauthenticatedError`."""
+        return await self._gatekeeper.recognize(bearer(request.headers.get("authorization")))
 
-Admit = Callable[[Request, str, str], Awaitable[Identity]]
-"""Given the request, the namespace and the role that is needed; raises an error unless the caller may do that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Anybody:
-    """Whoever can reach a server that only this machine can reach."""
-
-    sees_payloads: bool = True
-
-
-async def admit_anybody(_: Request, __: str, ___: str) -> Identity:
-    """For a server that only this machine can reach."""
-    return Anybody()
+    async def admit(self, request: Request, namespace: str, need: Role) -> Identity:
+        """See `Gatekeeper.admit`."""
+        identity = await self._gatekeeper.admit(bearer(request.headers.get("authorization")), namespace, need)
+        self._gatekeeper.stays(identity)
+        return identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +46,12 @@ class Caller:
 class Gate:
     """Admits requests to namespaces."""
 
-    def __init__(self, coordinator: Coordinator, admit: Admit = admit_anybody) -> None:
+    def __init__(self, coordinator: Coordinator, security: Security) -> None:
         self.coordinator = coordinator
-        self._admit = admit
+        self.security = security
+        self._door = Door(security.gate)
 
-    def needs(self, role: str, *, creates: bool = False) -> Callable[..., Awaitable[Caller]]:
+    def needs(self, role: Role, *, creates: bool = False) -> Callable[..., Awaitable[Caller]]:
         """A dependency that admits those who have the role. ``creates``: a namespace that is not there comes to be;
         otherwise `NamespaceNotFoundError` is raised."""
 
@@ -64,17 +59,21 @@ class Gate:
             request: Request,
             namespace: Annotated[str | None, Query(max_length=64, description="the name of the App")] = None,
         ) -> Caller:
-            name = self._namespace(namespace)
-            identity = await self._admit(request, name, role)
+            name = self._only_namespace(await self.recognize(request)) if namespace is None else namespace
+            identity = await self._door.admit(request, name, role)
             if not creates and namespace is not None:
                 await self._require(name)
             return Caller(await self.coordinator.namespace(name), identity)
 
         return admitted
 
-    async def admit(self, request: Request, role: str) -> Identity:
-        """As `needs`, for what is about the whole server."""
-        return await self._admit(request, "*", role)
+    async def admit(self, request: Request, namespace: str, need: Role) -> Identity:
+        """As `needs`, for what needs no desk."""
+        return await self._door.admit(request, namespace, need)
+
+    async def recognize(self, request: Request) -> Identity:
+        """Whose request it is."""
+        return await self._door.recognize(request)
 
     async def names(self) -> list[str]:
         """The namespaces that there are, those of other servers of the store, too."""
@@ -85,9 +84,9 @@ class Gate:
             hint = did_you_mean(name, self.coordinator.desks)
             raise NamespaceNotFoundError(f"there is no namespace {name!r} here{hint}")
 
-    def _namespace(self, given: str | None) -> str:
-        if given is not None:
-            return given
+    def _only_namespace(self, identity: Identity) -> str:
+        if identity.namespace != ALL:
+            return identity.namespace
         known = sorted(self.coordinator.desks)
         if len(known) == 1:
             return known[0]

@@ -46,9 +46,9 @@ def observing(gate: Gate, feeds: Feeds) -> APIRouter:
 
     @router.get("/namespaces")
     async def list_namespaces(request: Request) -> Json:
-        """The namespaces of this server."""
-        await gate.admit(request, READ)
-        return {"namespaces": await gate.names()}
+        """The namespaces of this server that the caller may see."""
+        identity = await gate.recognize(request)
+        return {"namespaces": [name for name in await gate.names() if identity.reaches(name)]}
 
     @router.post("/requests")
     async def answer_request(request: Request, caller: Caller = admin) -> Json:

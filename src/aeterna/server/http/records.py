@@ -11,11 +11,7 @@ from aeterna.durable.core.fold import Run
 from aeterna.durable.operations.event_records import as_record, error_record, value_of
 from aeterna.durable.operations.summary import Summary
 from aeterna.durable.stores.contract import RunRow
-
-HIDDEN = "…"
-"""What a caller sees who may not see payloads."""
-
-_PAYLOADS = ("arguments", "result", "payload", "details", "error")
+from aeterna.server.redaction import without_payloads
 
 
 def run_record(row: RunRow, namespace: str) -> dict[str, Any]:
@@ -37,12 +33,10 @@ def outcome_record(run: Run, *, sees_payloads: bool) -> dict[str, Any]:
 
 
 def event_record(number: int, event: AnyEvent, *, sees_payloads: bool) -> dict[str, Any]:
-    """One event; payloads are left out for those who may not see them."""
-    record = as_record(number, event, None)
+    """One event; payloads are hidden from those who may not see them."""
+    record = as_record(number, event if sees_payloads else without_payloads(event), None)
     del record["at"]
     record["at_us"] = event.at_us
-    if not sees_payloads:
-        record.update({name: HIDDEN for name in _PAYLOADS if name in record})
     return record
 
 

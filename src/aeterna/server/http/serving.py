@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
@@ -26,8 +27,10 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def page(app: ASGIApp, host: str, port: int) -> AsyncIterator[str]:
-    """Serve while the block lasts; gives the address. Raises `ConfigurationError` if somebody has the port."""
+async def page(app: ASGIApp, host: str, port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Serve while the block lasts, encrypted with ``tls``; gives the address.
+
+    Raises `ConfigurationError` if somebody has the port."""
     listener = _listen(host, port)
     config = uvicorn.Config(
         app,
@@ -37,6 +40,7 @@ async def page(app: ASGIApp, host: str, port: int) -> AsyncIterator[str]:
         interface="asgi3",
         timeout_graceful_shutdown=GRACE_S,
         ws="none",
+        ssl_context_factory=None if tls is None else lambda *_: tls,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve([listener]), name="aeterna-http")

@@ -31,8 +31,10 @@ from aeterna.durable.wire.generated import records_pb2
 from aeterna.kernel.errors import AeternaError, UsageError
 from aeterna.server.counting import count_by_state
 from aeterna.server.incoming import DELETE_MAX, check_count, check_name, check_seconds
+from aeterna.server.redaction import without_payloads
 from aeterna.server.rpc.failing import abort
-from aeterna.server.rpc.serving import ADMIN, CLIENT, READ, Context, Service, answering
+from aeterna.server.rpc.serving import ADMIN, READ, WORKER, Context, answering
+from aeterna.server.rpc.tokens import TokenCalls
 
 PAGE = 500
 LIST_MAX = 100_000
@@ -40,7 +42,7 @@ SEGMENT_EVENTS = 200
 CHANGES_MAX = 10_000
 
 
-class AdminService(Service):
+class AdminService(TokenCalls):
     """See ``proto/aeterna/v1/admin.proto``."""
 
     # ruff: noqa: N802 - methods are named as in the proto
@@ -67,10 +69,11 @@ class AdminService(Service):
     async def GetHistory(self, request: pb.HistoryRequest, context: Context) -> AsyncIterator[records_pb2.Segment]:
         """The events of a run, some at a time."""
         try:
-            # A history holds payloads.
-            desk = await self.desk(context, request.namespace, CLIENT)
+            desk, identity = await self.enter(context, request.namespace, READ)
             row = await describe(desk.store, request.id)
             events = await desk.store.history(row.id, max(request.start, 0))
+            if not identity.sees_payloads:
+                events = [without_payloads(event) for event in events]
             for start in range(0, len(events), SEGMENT_EVENTS):
                 yield segment_to(tuple(events[start : start + SEGMENT_EVENTS]))
         except AeternaError as error:
@@ -117,7 +120,7 @@ class AdminService(Service):
     @answering
     async def PutQueue(self, request: pb.PutQueueRequest, context: Context) -> pb.PutQueueResponse:
         """Create a queue or change its limits."""
-        await queues.put_queue(await self.desk(context, request.namespace, ADMIN), queue_from(request.queue))
+        await queues.put_queue(await self.desk(context, request.namespace, WORKER), queue_from(request.queue))
         return pb.PutQueueResponse()
 
     @answering
@@ -137,7 +140,7 @@ class AdminService(Service):
     @answering
     async def PutSchedule(self, request: pb.PutScheduleRequest, context: Context) -> records_pb2.Schedule:
         """Create or change a schedule."""
-        desk = await self.desk(context, request.namespace, ADMIN)
+        desk = await self.desk(context, request.namespace, WORKER)
         is_paused = request.is_paused if request.HasField("is_paused") else None
         spec = _spec(request.spec)
         return _schedule(await schedules.put_schedule(desk, check_name("id", request.id), spec, is_paused=is_paused))

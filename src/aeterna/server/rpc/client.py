@@ -82,9 +82,9 @@ class ClientService(Service):
     @answering
     async def GetWorkflowStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.WorkflowStatus:
         """The run's row, and how it ended."""
-        desk = await self.desk(context, request.namespace, READ)
+        desk, identity = await self.enter(context, request.namespace, READ)
         row = await describe(desk.store, check_run_id(request.id))
-        run = fold(await desk.store.history(row.id)) if row.state.is_final else Run()
+        run = fold(await desk.store.history(row.id)) if row.state.is_final and identity.sees_payloads else Run()
         return pb.WorkflowStatus(
             id=row.id,
             state=row_to(row).state,

@@ -16,7 +16,7 @@ from aeterna.durable.wire.convert import choice_from
 from aeterna.durable.wire.generated import worker_pb2 as pb
 from aeterna.kernel.errors import AeternaError, InvalidStateError, UsageError
 from aeterna.server.rpc.failing import abort
-from aeterna.server.rpc.serving import Admit, Context, Service, admit_anybody
+from aeterna.server.rpc.serving import WORKER, Admit, Context, Service, admit_anybody
 from aeterna.server.rpc.session import LEASE_US_MIN, TEXT_CHARS_MAX, SessionStream, read_frame
 from aeterna.server.rpc.simple_outlet import SimpleOutlet
 from aeterna.server.rpc.tasks import SessionToken, Tasks, open_session_token, open_task_token, seal
@@ -24,7 +24,6 @@ from aeterna.server.rpc.tasks import SessionToken, Tasks, open_session_token, op
 log = logging.getLogger("aeterna.rpc")
 
 TASKS_MAX = 1_000
-WORKER = "worker"
 
 
 class WorkerService(Service):

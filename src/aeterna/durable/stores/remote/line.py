@@ -169,10 +169,13 @@ class Line:
 
     def _failed(self, failed: grpc.aio.AioRpcError, opened: asyncio.Future[None]) -> None:
         error = error_of(failed, self._address)
-        self._problem = error if isinstance(error, AeternaError) else StoreError(str(error))
+        if opened.done() or not isinstance(error, AeternaError):
+            # Once it was open, whatever the server says, it is a store that cannot be reached.
+            error = StoreError(str(error))
+        self._problem = error
         log.warning("%s", self._problem, extra={"action": "server_away"})
         if not opened.done() and is_final(failed):
-            opened.set_exception(self._problem)
+            opened.set_exception(error)
 
     async def _converse(self, channel: grpc.aio.Channel, opened: asyncio.Future[None]) -> None:
         """Until the stream ends, or fails."""
