@@ -65,14 +65,19 @@ class Talk:
         """Until the client ends the stream; raises `UsageError` for what makes no sense."""
         reading = asyncio.ensure_future(self._read(first))
         writing = asyncio.ensure_future(self._write())
+        leaving = asyncio.ensure_future(self._desk.leaving.wait())
         try:
-            await asyncio.wait([reading, writing], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([reading, writing, leaving], return_when=asyncio.FIRST_COMPLETED)
             if reading.done():
                 reading.result()
+            elif leaving.done() and self._tasks:
+                # Nothing new is listened to; what is under way is answered, and the client goes elsewhere.
+                reading.cancel()
+                await asyncio.wait(self._tasks.values(), timeout=WRITE_S)
         finally:
             self._is_over = True
             self._wake.set()
-            tasks = [reading, *self._tasks.values()]
+            tasks = [reading, leaving, *self._tasks.values()]
             for task in tasks:
                 task.cancel()
             # A frame that is on its way must have left before the stream can be ended.

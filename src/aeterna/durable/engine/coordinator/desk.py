@@ -47,7 +47,8 @@ SOME_RUNS = Notice(NoticeKind.RUNS)
 
 
 class NamespaceDesk:
-    """See the module. ``session``: the server's own, for claims by force."""
+    """See the module. ``session``: the server's own, for claims by force. ``leaving``: set when the process is about to
+    end."""
 
     remote = None
     executes = False
@@ -58,6 +59,7 @@ class NamespaceDesk:
         self.clock = clock
         self.limits: Limits = options.limits
         self.session = 0
+        self.leaving = asyncio.Event()
         self.sessions = Sessions(store, clock)
         self.committer: Committer
         self.dispatch = Dispatch(store, self.sessions, clock)
@@ -86,6 +88,7 @@ class NamespaceDesk:
 
     def leave(self) -> None:
         """The process is about to end: workers and waiters go elsewhere, and their sessions live on. Idempotent."""
+        self.leaving.set()
         self.sessions.leave()
         self._waiters.close()
 
