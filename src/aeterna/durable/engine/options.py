@@ -17,10 +17,10 @@ class EngineOptions:
     `Engine.stop` waits for steps that do not end when they are cancelled. ``tends_store``: fire the store's schedules
     and look after its queues; not where a server does that.
 
-    Over a store that several processes share: ``lease_us``: how long the session lives without a renewal, ``look_s``:
-    how often the store is looked at for what no notice told, ``release_after_us``: how long a waiting run stays in
-    memory, ``queues``: whose runs are taken over (None = all), ``capabilities``: those that runs may require of this
-    process, ``worker_name``: what it is called in lists.
+    Over a store that several processes share: ``lease_us``: how long the session lives without a renewal (None: as the
+    server decides, else ten seconds), ``look_s``: how often the store is looked at for what no notice told,
+    ``release_after_us``: how long a waiting run stays in memory, ``queues``: whose runs are taken over (None = all),
+    ``capabilities``: those that runs may require of this process, ``worker_name``: what it is called in lists.
     """
 
     durability: Durability = field(default_factory=Durability)
@@ -29,7 +29,7 @@ class EngineOptions:
     retention_us: int | None = None
     retention_check_s: float = 60.0
     stop_grace_s: float = 10.0
-    lease_us: int = 10_000_000
+    lease_us: int | None = None
     look_s: float = 1.0
     release_after_us: int = 5_000_000
     queues: tuple[str, ...] | None = None

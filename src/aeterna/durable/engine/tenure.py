@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("aeterna.engine")
 
 RENEWALS_PER_LEASE = 3
+LEASE_US = 10_000_000
+"""Where neither this process nor a server was told another one."""
 
 
 class Tenure:
@@ -29,7 +31,7 @@ class Tenure:
         self._engine = engine
         self.session = 0
         duration_us = engine.options.lease_us
-        self.lease = Lease(engine.clock, duration_us) if engine.store.is_shared else None
+        self.lease = Lease(engine.clock, duration_us or LEASE_US) if engine.store.is_shared else None
 
     async def open(self) -> None:
         """Open a session; raises the store's error if that fails."""
@@ -40,9 +42,12 @@ class Tenure:
             self.session = await engine.store.open_session(now_us, host, pid)
             return
         asked_us = engine.clock.monotonic_us()
-        self.session = await engine.store.open_session(
-            now_us, host, pid, lease_us=lease.duration_us, name=engine.options.worker_name, about=self._about()
-        )
+        name, about = engine.options.worker_name, self._about()
+        # A store that is a server gives leases of its own choice, unless it is asked for one.
+        is_given = hasattr(engine.store, "lease_us")
+        wanted_us = engine.options.lease_us if is_given else lease.duration_us
+        self.session = await engine.store.open_session(now_us, host, pid, lease_us=wanted_us, name=name, about=about)
+        lease.duration_us = getattr(engine.store, "lease_us", lease.duration_us)
         lease.renewed(asked_us)
 
     async def close(self) -> None:
