@@ -117,9 +117,9 @@ sim: $(VENV)/.installed-test ## run the simulation over SEEDS seeds (default 200
 	@AETERNA_SIM_SEEDS=$(SEEDS) $(BIN)/python -m pytest -n $(JOBS) --timeout 0 tests/simulation $(PYTEST_ARGS)
 
 .PHONY: chaos
-chaos: $(VENV)/.installed-test ## the full counts of the supervisor's tests (reloads, kills, the whole fault matrix), about two hours
+chaos: $(VENV)/.installed-test ## the full counts of reloads, kills and cut links (supervisor, clusters), about two hours
 	@mkdir -p build
-	@AETERNA_CHAOS=1 AETERNA_CHAOS_RESULTS=build/chaos.json $(BIN)/python -m pytest -n $(JOBS) --timeout 0 tests/supervisor $(PYTEST_ARGS)
+	@AETERNA_CHAOS=1 AETERNA_CHAOS_RESULTS=build/chaos.json $(BIN)/python -m pytest -n $(JOBS) --timeout 0 tests/supervisor tests/cluster $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(VENV_BENCH)/.installed-bench ## run the benchmark beside DBOS and other supervisors, and print the ratios
