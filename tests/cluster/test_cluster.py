@@ -13,6 +13,7 @@ import pytest
 
 from tests.cluster.checker import longest_standstill_us, violations
 from tests.cluster.client import Client, plan_runs
+from tests.cluster.credentials import make_credentials
 from tests.cluster.hosts import can_have_spaces, relayed_hosts, spaced_hosts
 from tests.cluster.nemesis import Nemesis
 from tests.cluster.program import build
@@ -45,7 +46,7 @@ async def play(folder: Path, postgres: PostgresServer, shape: Shape, kinds: tupl
     rng = Random(seed)
     planned = plan_runs(rng, RUNS, RAGE_S)
     async with Cluster(folder, postgres, shape) as cluster:
-        app = build(cluster.server_list)
+        app = build(shape.credentials.server(cluster.server_list))
         client, nemesis = Client(app), Nemesis(cluster, rng, kinds)
         try:
             async with asyncio.timeout(RAGE_S + END_S), asyncio.TaskGroup() as group:
@@ -87,4 +88,6 @@ async def test_a_cluster_keeps_its_promises_while_its_links_are_cut(
     """Workers and servers that nobody can reach for a while, each on a host of its own; a worker that comes back when
     others have its runs writes nothing."""
     with WAYS[way](5) as hosts:
-        await play(tmp_path, postgres, Shape(hosts[:2], hosts[2:], step_s=STEP_S), ON_SEVERAL_HOSTS, seed)
+        credentials = make_credentials(tmp_path, ["127.0.0.1", *{host.address for host in hosts}])
+        shape = Shape(hosts[:2], hosts[2:], STEP_S, credentials)
+        await play(tmp_path, postgres, shape, ON_SEVERAL_HOSTS, seed)

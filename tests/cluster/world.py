@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from aeterna.durable.stores.contract import QueueRow, QueueState, RunQuery, RunR
 from aeterna.durable.stores.postgres import PostgresStore
 from tests.cluster import audit
 from tests.cluster.client import Client, PlannedRun, expected_results
+from tests.cluster.credentials import Credentials
 from tests.cluster.hosts import Host
 from tests.cluster.observed import Interval, Observed
 from tests.cluster.processes import Process, Server, Worker, free_ports, now_us
@@ -29,14 +30,12 @@ NARROW_LIMIT = 4
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """``servers``, ``workers``: where each of them runs. ``step_s``: how long a step takes. ``options``,
-    ``environment``: of the servers and of all."""
+    """``servers``, ``workers``: where each of them runs. ``step_s``: how long a step takes."""
 
     servers: Sequence[Host]
     workers: Sequence[Host]
     step_s: float = 0.005
-    options: Sequence[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    credentials: Credentials = field(default_factory=Credentials)
 
 
 class Cluster:
@@ -87,7 +86,7 @@ class Cluster:
         def start() -> Server:
             return Server(
                 f"postgresql://postgres@{database}/postgres", address, port, self.folder / f"server-{number}.log",
-                "--lease", str(LEASE_S), *shape.options, prefix=host.prefix, environment=shape.environment,
+                "--lease", str(LEASE_S), *shape.credentials.options, prefix=host.prefix,
             )  # fmt: skip
 
         server = await asyncio.to_thread(start)
@@ -101,7 +100,7 @@ class Cluster:
         turn = number % len(servers)
         worker = Worker(
             ",".join(servers[turn:] + servers[:turn]), self.executions.path, self.folder / f"worker-{number}.log",
-            step_s=shape.step_s, prefix=host.prefix, environment=shape.environment,
+            step_s=shape.step_s, prefix=host.prefix, environment=shape.credentials.environment,
         )  # fmt: skip
         self._all.append(worker)
         return worker
