@@ -142,9 +142,9 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(place):
     ("words", "expected"),
     [
         (("",), [command.name for command in registry.COMMANDS]),
-        (("wor",), ["workflow"]),
-        (("workflow", ""), ["list", "status", "history", "delete", "cancel", "why"]),
-        (("workflow", "list", "--s"), ["--state", "--store"]),
+        (("wor",), ["workflow", "worker"]),
+        (("workflow", ""), [command.name for command in registry.WORKFLOW]),
+        (("workflow", "list", "--s"), ["--state", "--server", "--store"]),
         (("workflow", "list", "--state", "C"), ["COMPLETED", "CANCELLED"]),
         (("status", "--store", "s.db", ""), ["order-1"]),
         (("cancel", "--store", "s.db", "x"), []),

@@ -64,7 +64,6 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
             f"a server: HOST:PORT as for App, or the URL of its HTTP API (${SERVER_VARIABLE})",
         ),
         ("--token", "TOKEN", f"what opens the server (default: ${TOKEN_VARIABLE}, which others cannot see)"),
-        ("--namespace", "APP", "the app whose runs are meant, at a server that has several"),
         ("--tls-ca", "FILE", f"the server's authority, PEM; encrypts (${CA_VARIABLE})"),
     )
     for name, metavar, text in options:
@@ -83,9 +82,17 @@ def chosen_server(args: argparse.Namespace) -> ServerChoice | None:
     ca = args.tls_ca or os.environ.get(CA_VARIABLE) or None
     certificate = os.environ.get(CERTIFICATE_VARIABLE) or None
     addresses = tuple(_address(part.strip(), is_encrypted=bool(ca or certificate)) for part in given.split(","))
-    namespace = args.namespace or getattr(args, "app", None)
     token = args.token or os.environ.get(TOKEN_VARIABLE) or None
-    return ServerChoice(addresses, token, namespace, ca, certificate, os.environ.get(KEY_VARIABLE) or None)
+    key = os.environ.get(KEY_VARIABLE) or None
+    return ServerChoice(addresses, token, getattr(args, "app", None), ca, certificate, key)
+
+
+def required_server(args: argparse.Namespace) -> ServerChoice:
+    """As `chosen_server`, for a command that needs one."""
+    server = chosen_server(args)
+    if server is None:
+        raise ConfigurationError(f"this needs a running server: name it with --server or {SERVER_VARIABLE}")
+    return server
 
 
 def _address(text: str, *, is_encrypted: bool) -> Address:

@@ -26,6 +26,7 @@ with --server, or its store with --db; a SQLite file can be opened only while no
 def add_place_options(parser: argparse.ArgumentParser) -> None:
     """``--db``, and those of a server."""
     parser.add_argument("--db", metavar="PATH_OR_URL", help="the store of `aeterna serve --db`, instead of a server")
+    parser.add_argument("--namespace", metavar="APP", help="as the admin of this app's namespace only")
     add_server_options(parser)
     add_json_option(parser)
 

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.add_argument("--role", required=True, choices=ROLES, help="what its holder may do")
-    parser.add_argument("--for", dest="app", default="*", metavar="APP", help="only in this app's namespace")
+    parser.add_argument("--for", dest="whose", default="*", metavar="APP", help="only in this app's namespace")
     parser.add_argument("--note", default="", help="who has it, or what it is for")
     add_place_options(parser)
 
@@ -48,13 +48,13 @@ def run(args: argparse.Namespace) -> int:
     """Create one."""
 
     def there(client: ServerClient) -> dict[str, Any]:
-        wanted = {"namespace": args.app, "role": args.role, "note": args.note}
+        wanted = {"namespace": args.whose, "role": args.role, "note": args.note}
         return client.post("/api/tokens", wanted)
 
     async def here(book: TokenBook) -> dict[str, Any]:
         from aeterna.server.tokens import record_of
 
-        token, row = await book.create(args.app, args.role, args.note)
+        token, row = await book.create(args.whose, args.role, args.note)
         return {**record_of(row), "token": token}
 
     made = there_or_here(args, there, here)
