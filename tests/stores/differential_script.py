@@ -140,6 +140,9 @@ class Script:
             rng.choice([None, None, ("q",), ("r", "other"), ()]),
             rng.choice([("gpu",), ("gpu", "eu"), ()]),
         )
+        if rng.random() < 0.03:
+            names = (BAD_TEXT,)
+            choice = rng.choice([Choice((("x", BAD_TEXT),)), Choice(queues=names), Choice(capabilities=names)])
         return "claim", self.session(), self.now_us, rng.randint(-1, 5), choice
 
     def list_runs(self) -> Operation:

@@ -38,7 +38,7 @@ from aeterna.durable.stores.contract import (
 from aeterna.durable.stores.memory_registry import Tokens
 from aeterna.durable.stores.memory_run import MemoryRun, open_events
 from aeterna.durable.stores.memory_sessions import MemorySessions
-from aeterna.durable.stores.text import refuse_unrecordable, require_text
+from aeterna.durable.stores.text import refuse_unrecordable, require_choice, require_text
 from aeterna.kernel.errors import InvariantError, UsageError
 
 
@@ -84,6 +84,7 @@ class MemoryStore(MemorySessions):
     async def claim(self, session: int, now_us: int, limit: int, choice: Choice = ANY) -> list[RunRow]:
         """See `Store.claim`; a session that is not live gets nothing."""
         self._require_open()
+        require_choice(choice)
         if session not in self._sessions or limit <= 0:
             return []
         due = [

@@ -4,11 +4,12 @@ file names and command lines that were not UTF-8."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import assert_never
 
 import msgspec
 
-from aeterna.durable.stores.contract import Append, CreateRun, FireSchedule, Post, Write
+from aeterna.durable.stores.contract import Append, Choice, CreateRun, FireSchedule, Post, Write
 from aeterna.kernel.errors import SerializationError
 
 _CHARS_SHOWN = 20
@@ -28,6 +29,12 @@ def require_text(what: str, text: str) -> None:
             f"{what} holds a lone surrogate at character {error.start} ({shown!r}), which UTF-8 cannot: decode the "
             f"bytes it came from with errors='replace'"
         ) from None
+
+
+def require_choice(choice: Choice) -> None:
+    """Raise `SerializationError` for a choice that no store can be asked for."""
+    for name in chain(*(choice.workflows or ()), choice.queues or (), choice.capabilities):
+        require_text("choice", name)
 
 
 def refuse_unrecordable(writes: Sequence[Write]) -> None:

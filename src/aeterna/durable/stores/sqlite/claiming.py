@@ -13,7 +13,7 @@ from aeterna.durable.stores.contract import CRASH_LIMIT, Choice, QueueRow, RunRo
 from aeterna.durable.stores.sqlite.registry import queue_row
 from aeterna.durable.stores.sqlite.rows import run_row
 from aeterna.durable.stores.sqlite.transactions import Transactions
-from aeterna.durable.stores.text import require_text
+from aeterna.durable.stores.text import require_choice, require_text
 
 
 class Sessions:
@@ -202,6 +202,7 @@ class _Wanted:
     __slots__ = ("capabilities", "queues", "workflows")
 
     def __init__(self, choice: Choice) -> None:
+        require_choice(choice)
         self.workflows: str | None = None
         if choice.workflows is not None:
             # SQLite writes an array without spaces.

@@ -295,6 +295,16 @@ SELECT key, id, workflow, version, state, detail, created_us, updated_us, 0,
        epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
 FROM runs;
 
+-- name: lost_messages
+SELECT run, number FROM inbox WHERE run NOT IN (SELECT key FROM runs) ORDER BY run, number;
+
+-- name: lost_owners
+SELECT id, owner FROM runs
+WHERE finished_us IS NULL AND owner IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM sessions
+                  WHERE number = runs.owner AND sessions.namespace = runs.namespace AND closed_us IS NULL)
+ORDER BY key;
+
 -- name: run_lines
 -- 1 name of the namespace or NULL for any, 2 before, 3 workflow, 4 states as JSON array, 5 limit; NULL matches all.
 -- list_runs for people: with the name of the namespace.
