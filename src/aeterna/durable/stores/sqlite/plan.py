@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, assert_never
 
 from aeterna.durable.core.segment import decode_segment, encode_segment
-from aeterna.durable.stores.contract import Append, Appended, Created, CreateRun, Events, Head, Outcome, Sealed, Write
+from aeterna.durable.stores.contract import Append, Appended, Created, CreateRun, Events, Head, Outcome, Sealed
 from aeterna.durable.stores.sqlite.rows import requires_text
 from aeterna.kernel.errors import InvariantError
 
 Values = tuple[Any, ...]
+
+Planned = Append | CreateRun
+"""Writes that can be planned before the first of them is carried out."""
 
 _APPENDED = Appended()
 
@@ -22,8 +25,8 @@ class Plan:
     Rows of one kind go to one prepared statement together, all runs first, then all segments, then the messages they
     record, then all heads. That equals the order of the writes: a run's segments keep theirs, no statement changes an
     epoch, and a key is known only after the commit that made it. A run that exists or an old epoch changes fewer rows
-    than planned; a place that is not the end of the history, an append that has no rows to count, and any other kind
-    of write make the plan uncertain from the start.
+    than planned; a place that is not the end of the history, and an append that has no rows to count, make the plan
+    uncertain from the start.
 
     ``length_of`` tells how long a run's history is before these writes (None: no such run in this namespace, and then
     nothing certain can be planned for it); ``lengths`` how long afterwards. Raises `UnicodeEncodeError` for text that
@@ -44,7 +47,7 @@ class Plan:
     )
 
     def __init__(
-        self, namespace: int, next_key: int, length_of: Callable[[int], int | None], writes: Sequence[Write]
+        self, namespace: int, next_key: int, length_of: Callable[[int], int | None], writes: Sequence[Planned]
     ) -> None:
         self.next_key = next_key
         self.runs: list[Values] = []
@@ -63,7 +66,7 @@ class Plan:
                 case CreateRun():
                     self._add_run(write)
                 case _:
-                    self.is_certain = False
+                    assert_never(write)
 
     @property
     def row_changes(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
-from typing import assert_never
+from typing import TypeGuard, assert_never
 
 from msgspec import structs
 
@@ -28,7 +28,7 @@ from aeterna.durable.stores.contract import (
     RunRow,
     Write,
 )
-from aeterna.durable.stores.sqlite.plan import Plan, body_of
+from aeterna.durable.stores.sqlite.plan import Plan, Planned, body_of
 from aeterna.durable.stores.sqlite.rows import run_row
 from aeterna.durable.stores.sqlite.statements import QUERIES
 from aeterna.durable.stores.sqlite.transactions import Transactions, Values
@@ -43,8 +43,7 @@ _GROUPS = (
 )
 
 
-_PLANNED = frozenset((Append, CreateRun))
-"""Writes that can be planned before the first of them is carried out."""
+_PLANNED: frozenset[type[Write]] = frozenset((Append, CreateRun))
 
 _LENGTHS_KEPT_MAX = 50_000
 
@@ -67,7 +66,7 @@ class Writer:
         """See `Store.commit`. A batch is tried with a few statements for all, and one by one when not all of it went
         as planned."""
         try:
-            if _PLANNED.issuperset(map(type, writes)):
+            if _are_planned(writes):
                 plan = self._plan(writes)
                 outcomes = self._do.run("write to", lambda: self._carry_out(plan))
                 self._learn(plan)
@@ -91,16 +90,17 @@ class Writer:
 
     def _write_in_groups(self, writes: Sequence[Write]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        for is_planned, group in groupby(writes, lambda write: type(write) in _PLANNED):
-            if is_planned:
-                plan = self._plan(list(group))
+        for _, members in groupby(writes, lambda write: type(write) in _PLANNED):
+            group = list(members)
+            if _are_planned(group):
+                plan = self._plan(group)
                 outcomes += self._carry_out(plan)
                 self._learn(plan)
             else:
                 outcomes += map(self._write_one, group)
         return outcomes
 
-    def _plan(self, writes: Sequence[Write]) -> Plan:
+    def _plan(self, writes: Sequence[Planned]) -> Plan:
         """What is certain to be right if it changes as many rows as planned; raises `_OtherThanPlannedError` else."""
         plan = Plan(self.key, self._do.next_key, self._length_of, writes)
         if not plan.is_certain:
@@ -240,6 +240,11 @@ class Writer:
             self._do.db.executemany(QUERIES[statement], found)
         self._lengths.clear()
         return len(found)
+
+
+def _are_planned(writes: Sequence[Write]) -> TypeGuard[Sequence[Planned]]:
+    """All of them are of the kinds that can be planned."""
+    return _PLANNED.issuperset(map(type, writes))
 
 
 def _refuse_others(writes: Sequence[Write]) -> None:
