@@ -30,7 +30,7 @@ FIRST_DUE_S, SPREAD_S = 20.0, 20.0
 """So long after seeding the first sleepers are due, and so long it takes until all are that are due at all."""
 
 
-def idle(sizes: Sizes, folder: Path) -> dict[str, Any]:
+def idle(system: str, sizes: Sizes, folder: Path) -> dict[str, Any]:
     """A server over PostgreSQL with a worker and five queues, and nothing to do: processor time, and statements."""
     with postgres() as database, aeterna_server(database.url) as (address, server), workers(address, 1) as (worker,):
         asyncio.run(_put_queues(database.url))
@@ -68,11 +68,11 @@ def _statements(database: PostgresServer) -> int:
     return (database.directory / "log").read_text("utf-8", "replace").count("LOG:  execute")
 
 
-def sleepers(sizes: Sizes, folder: Path, kind: str) -> dict[str, Any]:
+def sleepers(system: str, sizes: Sizes, folder: Path) -> dict[str, Any]:
     """Very many runs that sleep until tomorrow, and some that are due soon: memory, and how late those wake."""
     log = folder / "woken"
     with postgres() as database:
-        db = database.url if kind == "postgres" else f"sqlite:///{folder / 'store.db'}"
+        db = database.url if system.endswith("postgres") else f"sqlite:///{folder / 'store.db'}"
         began = time.monotonic()
         first_due_us = asyncio.run(_seed(db, sizes))
         seeded_s = time.monotonic() - began

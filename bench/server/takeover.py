@@ -20,12 +20,12 @@ WAIT_S = 10.0
 Line = tuple[int, int, str]
 
 
-def takeover(sizes: Sizes, folder: Path, kind: str) -> dict[str, Any]:
+def takeover(system: str, sizes: Sizes, folder: Path) -> dict[str, Any]:
     """The median and the worst, over all kills, of the time until *every* run of the killed worker executes a step
     elsewhere."""
     times_ms: list[float] = []
     with postgres() as database:
-        db = database.url if kind == "postgres" else f"sqlite:///{folder / 'store.db'}"
+        db = database.url if system.endswith("postgres") else f"sqlite:///{folder / 'store.db'}"
         with aeterna_server(db) as (server, _):
             for number in range(sizes.takeovers):
                 times_ms.append(_one(server, folder / f"log-{number}", number))

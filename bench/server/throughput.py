@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,17 +74,16 @@ def _answer(module: str, order: dict[str, Any]) -> Metrics:
         return program.answer()
 
 
-def scaling(sizes: Sizes, folder: Path) -> list[Metrics]:
+def scaling(system: str, sizes: Sizes, folder: Path) -> Metrics:
     """Throughput with 1, 2 and 4 workers and 1 and 2 servers over one PostgreSQL; 50 in flight for each worker."""
-    found = []
-    for servers in (1, 2):
-        for count in (1, 2, 4):
-            print(f"scaling: {servers} servers, {count} workers", file=sys.stderr, flush=True)
-            found.append(_scaled(servers, count, sizes))
-    return found
+    return {
+        f"{servers}_servers_{count}_workers": _scaled(servers, count, sizes)
+        for servers in (1, 2)
+        for count in (1, 2, 4)
+    }
 
 
-def _scaled(servers: int, count: int, sizes: Sizes) -> Metrics:
+def _scaled(servers: int, count: int, sizes: Sizes) -> float:
     with postgres() as database, contextlib.ExitStack() as life:
         addresses = [life.enter_context(aeterna_server(database.url))[0] for _ in range(servers)]
         for number in range(count):
@@ -101,4 +99,4 @@ def _scaled(servers: int, count: int, sizes: Sizes) -> Metrics:
             for address in addresses
         ]
         answers = [program.answer() for program in programs]
-    return {"servers": servers, "workers": count, "steps_per_s": sum(each["steps_per_s"] for each in answers)}
+    return sum(float(each["steps_per_s"]) for each in answers)
