@@ -1,7 +1,8 @@
 """``python -m bench``: measure, print the tables, write the files that were asked for.
 
 There are three parts: durable runs beside DBOS (this file), supervision beside other supervisors (`supervisor`), and
-the server beside DBOS and Restate (`server`). All are measured unless ``--part`` or the names after ``--only`` choose one.
+the server beside DBOS and Restate (`server`). All are measured unless ``--part`` or the names after ``--only`` choose
+one.
 """
 
 from __future__ import annotations
