@@ -106,6 +106,10 @@ async def test_signals_pauses_and_terminations_reach_the_run_through_the_server(
         await app.close()
 
 
+BEGUN_EVENTS = 4
+"""A run that has so many has finished a step."""
+
+
 async def test_the_runs_of_a_killed_worker_go_on_in_another_at_once(
     server: str, crew: list[subprocess.Popen[bytes]]
 ) -> None:
@@ -114,7 +118,10 @@ async def test_the_runs_of_a_killed_worker_go_on_in_another_at_once(
     app = client(server)
     try:
         handles = [await server_worker.job.start(60) for _ in range(8)]
-        await asyncio.sleep(2.5)
+        # Until all are under way; each takes a second more, at least.
+        for handle in handles:
+            while (await handle.status()).length < BEGUN_EVENTS:
+                pass
         first.send_signal(signal.SIGKILL)
         killed = time.monotonic()
         results = [await handle.result(timeout=30) for handle in handles]

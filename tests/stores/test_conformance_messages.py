@@ -70,6 +70,21 @@ async def test_to_consume_what_is_gone_does_no_harm(store: Store) -> None:
     await store.close()
 
 
+async def test_a_signal_that_is_sent_again_has_arrived_also_when_the_run_has_ended(store: Store) -> None:
+    await store.open()
+    session = await store.open_session(1, "host", 42)
+    key = await add_run(store, "A", session)
+    await store.commit([post("A", message_id="m"), post("A", message_id="c", kind=MessageKind.CANCEL)])
+    await store.commit([append(key, 1, head=Head(State.COMPLETED, Detail.NONE))])
+    again, cancel, other = await store.commit(
+        [post("A", message_id="m"), post("A", message_id="c", kind=MessageKind.CANCEL), post("A", message_id="n")]
+    )
+    assert again == Posted(1, None, is_duplicate=True)
+    assert isinstance(cancel, Refused)
+    assert isinstance(other, Refused)
+    await store.close()
+
+
 async def test_a_stale_session_consumes_nothing(store: Store) -> None:
     await store.open()
     session = await store.open_session(1, "host", 42)

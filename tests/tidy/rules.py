@@ -91,7 +91,6 @@ BROAD_EXCEPT: dict[str, Allowed] = {
 
 SLEEPS_IN_TESTS: dict[str, Allowed] = {
     "tests/wire/cluster_app.py": Allowed(1, "the time that a step of a worker under test takes"),
-    "tests/processes/test_with_a_server.py": Allowed(1, "looks again whether another process has come so far"),
     "tests/stores/pgbouncer.py": Allowed(1, "looks again whether another process has come so far"),
     "tests/stores/postgres_server.py": Allowed(1, "looks again whether another process has come so far"),
     "tests/stores/test_postgres_faults.py": Allowed(1, "looks again whether another process has come so far"),

@@ -27,6 +27,7 @@ from aeterna.durable.stores.contract import (
     FencedOff,
     FireSchedule,
     Message,
+    MessageKind,
     Outcome,
     Page,
     Post,
@@ -264,8 +265,10 @@ class MemoryStore(MemorySessions):
 
     def _post(self, write: Post) -> Outcome:
         run = self._find(write.run_id)
-        if run is None or run.state.is_final:
-            return Refused(None if run is None else run.row())
+        if run is None:
+            return Refused(None)
+        if run.state.is_final and not (write.kind is MessageKind.SIGNAL and write.id in run.ids):
+            return Refused(run.row())
         return run.post(write)
 
     def _fire(self, write: FireSchedule) -> Outcome:

@@ -19,6 +19,7 @@ from aeterna.durable.stores.contract import (
     Outcome,
     Post,
     Posted,
+    MessageKind,
     Refused,
     RunRow,
     Write,
@@ -141,7 +142,8 @@ async def _post(session: Session, namespace: int, write: Post) -> Outcome:
     row = await _find(session, namespace, write.run_id)
     if row is None:
         return Refused(None)
-    if not row.state.is_final:
+    if not row.state.is_final or write.kind is MessageKind.SIGNAL:
+        # A signal that is sent again because its answer was lost has arrived, also when the run has ended since.
         for (number,) in await session.rows("find_message", row.key, to_db(write.id)):
             return Posted(number, row.owner, is_duplicate=True)
     return Refused(row)

@@ -199,9 +199,12 @@ class Writer:
     def _post(self, write: Post) -> Outcome:
         keys = self._do.rows("key_by_id", self.key, write.run_id)
         row = run_row(self._do.rows("run_by_key", keys[0][0])[0], self._do.path) if keys else None
-        if row is None or row.state.is_final:
-            return Refused(row)
+        if row is None:
+            return Refused(None)
         known = self._do.rows("message_number", row.key, write.id) if write.id else []
+        # A signal that is sent again because its answer was lost has arrived, also when the run has ended since.
+        if row.state.is_final and not (known and write.kind is MessageKind.SIGNAL):
+            return Refused(row)
         if known:
             return Posted(known[0][0], row.owner, is_duplicate=True)
         # A signal moves no run that is paused or has not begun.
