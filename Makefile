@@ -119,7 +119,7 @@ sim: $(VENV)/.installed-test ## run the simulation over SEEDS seeds (default 200
 .PHONY: chaos
 chaos: $(VENV)/.installed-test ## the full counts of reloads, kills and cut links (supervisor, clusters), about two hours
 	@mkdir -p build
-	@AETERNA_CHAOS=1 AETERNA_CHAOS_RESULTS=build/chaos.json $(BIN)/python -m pytest -n $(JOBS) --timeout 0 tests/supervisor tests/cluster $(PYTEST_ARGS)
+	@AETERNA_CHAOS=1 AETERNA_CHAOS_RESULTS=build/chaos.json $(BIN)/python -m pytest -n $(JOBS) --timeout 0 tests/supervisor tests/cluster tests/server/test_http_any_request.py $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(VENV_BENCH)/.installed-bench ## run the benchmark beside DBOS and other supervisors, and print the ratios

@@ -21,7 +21,7 @@ from bench.server.sizes import Sizes
 from bench.server.stacks import aeterna_server, postgres, workers
 from tests.stores.postgres_server import PostgresServer
 
-QUEUES = 5
+QUEUES = 10
 SETTLE_S = 3.0
 BATCH = 10_000
 ROOT_TASK = "0"
@@ -31,30 +31,38 @@ FIRST_DUE_S, SPREAD_S = 20.0, 20.0
 
 
 def idle(system: str, sizes: Sizes, folder: Path) -> dict[str, Any]:
-    """A server over PostgreSQL with a worker and five queues, and nothing to do: processor time, and statements."""
+    """A server over PostgreSQL with a worker and nothing to do, without queues and with some: processor time, and
+    statements in all and for each queue."""
+    without, with_queues = _idle(sizes, 0), _idle(sizes, QUEUES)
+    per_queue = (with_queues["queries_per_s"] - without["queries_per_s"]) / QUEUES
+    return {
+        **with_queues,
+        "queries_per_s_without_queues": without["queries_per_s"],
+        "queries_per_s_per_queue": per_queue,
+    }
+
+
+def _idle(sizes: Sizes, queues: int) -> dict[str, Any]:
     with postgres() as database, aeterna_server(database.url) as (address, server), workers(address, 1) as (worker,):
-        asyncio.run(_put_queues(database.url))
+        asyncio.run(_put_queues(database.url, queues))
         time.sleep(SETTLE_S)
         before, cpu_before, worker_before = _statements(database), cpu_s(server.pid), cpu_s(worker.pid)
         began = time.monotonic()
         time.sleep(sizes.idle_s)
         elapsed_s = time.monotonic() - began
-        cpu, worker_cpu = cpu_s(server.pid) - cpu_before, cpu_s(worker.pid) - worker_before
-        queries = _statements(database) - before
         return {
-            "server_cpu_percent": 100 * cpu / elapsed_s,
-            "worker_cpu_percent": 100 * worker_cpu / elapsed_s,
-            "queries_per_s": queries / elapsed_s,
-            "queries_per_s_and_queue": queries / elapsed_s / QUEUES,
+            "server_cpu_percent": 100 * (cpu_s(server.pid) - cpu_before) / elapsed_s,
+            "worker_cpu_percent": 100 * (cpu_s(worker.pid) - worker_before) / elapsed_s,
+            "queries_per_s": (_statements(database) - before) / elapsed_s,
             "server_rss_mb": resident_mb(server.pid),
         }
 
 
-async def _put_queues(url: str) -> None:
+async def _put_queues(url: str, count: int) -> None:
     """And have the database write down what it is asked from now on."""
     store = PostgresStore(url, NAMESPACE)
     await store.open()
-    for number in range(QUEUES):
+    for number in range(count):
         await store.put_queue(QueueRow(f"queue-{number}", concurrency=5))
     await store.close()
     connection = await asyncpg.connect(url)

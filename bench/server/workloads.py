@@ -63,7 +63,7 @@ TARGETS = (
     Target("server-takeover", "aeterna-sqlite", "kill_to_all_going_on_max_ms", 250),
     Target("server-takeover", "aeterna-postgres", "kill_to_all_going_on_max_ms", 250),
     Target("server-idle", "aeterna-postgres", "server_cpu_percent", 1),
-    Target("server-idle", "aeterna-postgres", "queries_per_s_and_queue", 1),
+    Target("server-idle", "aeterna-postgres", "queries_per_s_per_queue", 1),
     Target("server-sleepers", "aeterna-sqlite", "server_peak_rss_mb", 400),
     Target("server-sleepers", "aeterna-sqlite", "late_max_ms", 1_000),
     Target("server-sleepers", "aeterna-postgres", "server_peak_rss_mb", 400),
