@@ -15,9 +15,11 @@ from aeterna.durable.core.events import Payload
 from aeterna.durable.core.fold import fold
 from aeterna.durable.core.states import Detail, State
 from aeterna.durable.engine.engine import Engine
+from aeterna.durable.engine.execution import Wait
 from aeterna.durable.engine.options import EngineOptions
 from aeterna.durable.engine.own_world import OwnWorld
 from aeterna.durable.engine.program import Program
+from aeterna.durable.engine.work import Work
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.operations.pause import pause
 from aeterna.durable.operations.resume import resume
@@ -177,6 +179,33 @@ def test_a_process_that_was_asleep_begins_nothing_after_its_lease_and_goes_on_in
         assert all(executed[f"j {number}"] == 1 for number in range(1, 6))
         await pair.start("k", pair.a, "job")
         assert (await await_result(OwnWorld(pair.a), "k", 60)).state is State.COMPLETED
+
+    play(scenario)
+
+
+def test_a_step_does_not_begin_when_the_lease_ended_after_it_was_due() -> None:
+    """A process may be stopped at any place; what it goes on with looks at its lease once more."""
+
+    async def scenario(pair: Pair) -> None:
+        spawn, lease = pair.a.spawn, pair.a.lease
+        assert lease is not None
+        held_up = False
+
+        def spawn_late(work: Work, wait: Wait, attempt: int) -> asyncio.Task[None]:
+            nonlocal held_up
+            if not held_up and executed["j 0"]:
+                held_up = True
+                lease.end()
+            return spawn(work, wait, attempt)
+
+        pair.a.spawn = spawn_late  # type: ignore[method-assign]
+        await pair.start("j", pair.a, "job")
+        await sleep(2)
+        assert held_up
+        assert not executed["j 1"]
+        # The next renewal says that the session lives.
+        assert (await await_result(OwnWorld(pair.a), "j", 60)).state is State.COMPLETED
+        assert all(executed[f"j {number}"] == 1 for number in range(6))
 
     play(scenario)
 

@@ -134,10 +134,13 @@ class Work:
         """Record that the workflow waits for this no more."""
         self._record(ev.WaitAbandoned(self._runner.now_us(), key.path, key.name, key.occurrence, key.kind.value))
 
+    def _may_begin(self) -> bool:
+        lease = self._runner.host.lease
+        return not self._runner.run.is_paused and (lease is None or lease.holds())
+
     def _start_step(self, wait: Wait, attempt: int) -> None:
         runner = self._runner
-        lease = runner.host.lease
-        if runner.run.is_paused or (lease is not None and not lease.holds()):
+        if not self._may_begin():
             self._held.append((wait, attempt))
         elif not runner.is_releasing:
             # A run that is being released leaves memory with this commit; whoever loads it next starts the step.
@@ -153,6 +156,11 @@ class Work:
         """One attempt of a step and the record of what came of it."""
         request = wait.request
         assert isinstance(request, StepRequest)
+        if not self._may_begin():
+            # The process may have been stopped since the step was due, and others may have recorded it meanwhile.
+            self._steps.pop(wait.key, None)
+            self._held.append((wait, attempt))
+            return
         pulse = self._pulse_of(wait, request, attempt) if request.definition.is_activity else None
         result = await self._runner.host.steps.attempt(request, attempt, pulse)
         key = wait.key
