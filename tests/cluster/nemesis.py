@@ -85,7 +85,7 @@ class Nemesis:
         if number is not None:
             self._gone.add(number)
             self.cluster.workers[number].freeze()
-            group.create_task(self._later(number, self.cluster.workers[number].thaw))
+            group.create_task(self._later(number, lambda: self.cluster.thaw_worker(number)))
 
     async def _cut_worker(self, group: asyncio.TaskGroup) -> None:
         number = self._present()

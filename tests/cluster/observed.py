@@ -60,6 +60,14 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
+class Thaw:
+    """A process that had been stopped went on."""
+
+    pid: int
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class SentSignal:
     """A signal that the server said is accepted (or, ``is_accepted`` False, may have accepted: the answer was
     lost)."""
@@ -90,6 +98,7 @@ class Observed:
     processes: Mapping[int, int]
     signals: Sequence[SentSignal] = ()
     outages: Sequence[Interval] = ()
+    thaws: Sequence[Thaw] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
     queues: Sequence[QueueState] = ()
     lease_us: int = 10_000_000

@@ -14,7 +14,7 @@ from aeterna.durable.core.events import AnyEvent
 from aeterna.durable.core.states import Detail, State
 from aeterna.durable.stores.contract import NEVER_US, QueueRow, QueueState, RunRow
 from tests.cluster.checker import longest_standstill_us, violations
-from tests.cluster.observed import Execution, Interval, Observed, SentSignal, Version
+from tests.cluster.observed import Execution, Interval, Observed, SentSignal, Thaw, Version
 
 S = 1_000_000
 FIRST, SECOND = 1, 2
@@ -197,6 +197,16 @@ def test_signals_out_of_order_are_named() -> None:
 def test_a_signal_whose_answer_was_lost_may_have_arrived_or_not() -> None:
     unsure = [SentSignal("r", "s1", is_accepted=False), SentSignal("r", "s2", is_accepted=False)]
     assert violations(observed(signals=unsure)) == []
+
+
+def test_one_step_that_begins_as_its_process_goes_on_is_excused() -> None:
+    """And neither a second one, nor another process's, nor a later one."""
+    late = Execution(6 * S, 101, "r", 1, "again")
+    thaw = Thaw(101, 6 * S - 50_000)
+    assert violations(observed(executions=[*EXECUTIONS, late], thaws=[thaw])) == []
+    assert violations(observed(executions=[*EXECUTIONS, late, late], thaws=[thaw]))
+    assert violations(observed(executions=[*EXECUTIONS, late], thaws=[replace(thaw, pid=102)]))
+    assert violations(observed(executions=[*EXECUTIONS, late], thaws=[replace(thaw, at_us=5 * S)]))
 
 
 def test_outages_and_waits_are_no_standstill() -> None:

@@ -19,7 +19,7 @@ from tests.cluster import audit
 from tests.cluster.client import Client, PlannedRun, expected_results
 from tests.cluster.credentials import Credentials
 from tests.cluster.hosts import Host
-from tests.cluster.observed import Interval, Observed
+from tests.cluster.observed import Interval, Observed, Thaw
 from tests.cluster.processes import Process, Server, Worker, free_ports, now_us
 from tests.cluster.program import NAMESPACE, NARROW, ExecutionFile
 from tests.stores.postgres_server import PostgresServer
@@ -47,6 +47,7 @@ class Cluster:
         self.shape = shape
         self.executions = ExecutionFile(folder / "executions")
         self.outages: list[Interval] = []
+        self.thaws: list[Thaw] = []
         ports = free_ports(len(shape.servers))
         self.addresses = [(host.address, port) for host, port in zip(shape.servers, ports, strict=True)]
         self.servers: list[Server] = []
@@ -105,6 +106,12 @@ class Cluster:
         self._all.append(worker)
         return worker
 
+    def thaw_worker(self, number: int) -> None:
+        """A frozen worker goes on."""
+        worker = self.workers[number]
+        self.thaws.append(Thaw(worker.pid, now_us()))
+        worker.thaw()
+
     async def observe(self, planned: list[PlannedRun], client: Client) -> Observed:
         """Everything that can be known when the client is done; ends all processes but the database."""
         ended_us = now_us()
@@ -118,6 +125,7 @@ class Cluster:
             processes=await audit.read_processes(self.postgres.url),
             signals=client.signals,
             outages=self.outages,
+            thaws=self.thaws,
             limits={NARROW: NARROW_LIMIT},
             queues=queues,
             lease_us=int(LEASE_S * 1e6),

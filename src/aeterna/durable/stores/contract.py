@@ -207,8 +207,8 @@ class Posted(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """Nothing was posted: the run has ended (``row``), or there is none (None). A signal whose id the run had seen before
-    it ended is a duplicate, and Posted."""
+    """Nothing was posted: the run has ended (``row``), or there is none (None). A signal whose id the run had seen
+    before it ended is a duplicate, and Posted."""
 
     row: RunRow | None
 
