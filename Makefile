@@ -24,7 +24,10 @@ BIN := $(VENV)/bin
 CORE := src/aeterna/*/core/*
 # The keeper runs without site-packages (python -I -S), so nothing can be loaded into it that measures.
 UNMEASURABLE := src/aeterna/supervisor/keeper/*
-TYPED := src $(filter-out tests/typing/bad_calls.py,$(wildcard tests/typing/*.py))
+# A program, and no wheel: .ci/run installs it, and without it the tests behind it cannot be.
+POOLER := $(shell PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v pgbouncer)
+UNPOOLED := $(if $(POOLER),,--ignore=tests/stores/test_postgres_pooled.py)
+TYPED := src $(filter-out tests/typing/bad_calls.py,$(wildcard tests/typing/*.py)) $(wildcard examples/*.py)
 
 # create_venv DIR: makes a virtual environment in DIR unless it has one with a Python that is new enough.
 # Without ensurepip (Debian splits it off), virtualenv is unpacked beside it: nothing outside the checkout is touched.
@@ -91,7 +94,8 @@ demo: $(VENV)/.installed-run ## watch a job being killed twice and finishing cor
 .PHONY: test
 test: $(VENV)/.installed-test ## run all tests, then the coverage gates (core 100 %, the rest 90 %)
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest -n $(JOBS) tests $(PYTEST_ARGS)
+	@$(if $(POOLER),:,echo "pgbouncer is not installed (apt-get install pgbouncer): PostgreSQL behind a pooler is not tested")
+	@$(BIN)/coverage run -m pytest -n $(JOBS) tests $(UNPOOLED) $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet
 	@echo "coverage gate: core, 100 % of lines and branches"
 	@$(BIN)/coverage report --include='$(CORE)' --fail-under=100
@@ -113,9 +117,9 @@ sim: $(VENV)/.installed-test ## run the simulation over SEEDS seeds (default 200
 	@AETERNA_SIM_SEEDS=$(SEEDS) $(BIN)/python -m pytest -n $(JOBS) --timeout 0 tests/simulation $(PYTEST_ARGS)
 
 .PHONY: chaos
-chaos: $(VENV)/.installed-test ## the full counts of the supervisor's tests (reloads, kills, the whole fault matrix), about two hours
+chaos: $(VENV)/.installed-test ## the full counts of reloads, kills and cut links (supervisor, clusters), about two hours
 	@mkdir -p build
-	@AETERNA_CHAOS=1 AETERNA_CHAOS_RESULTS=build/chaos.json $(BIN)/python -m pytest -n $(JOBS) --timeout 0 tests/supervisor $(PYTEST_ARGS)
+	@AETERNA_CHAOS=1 AETERNA_CHAOS_RESULTS=build/chaos.json $(BIN)/python -m pytest -n $(JOBS) --timeout 0 tests/supervisor tests/cluster tests/server/test_http_any_request.py $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(VENV_BENCH)/.installed-bench ## run the benchmark beside DBOS and other supervisors, and print the ratios
@@ -124,6 +128,10 @@ bench: $(VENV_BENCH)/.installed-bench ## run the benchmark beside DBOS and other
 .PHONY: docs
 docs: $(VENV)/.installed-test ## write the generated parts of docs/ anew
 	@$(BIN)/python -m docs.generate
+
+.PHONY: proto
+proto: $(VENV)/.installed-test ## write the generated messages of proto/ anew
+	@$(BIN)/python -m proto.generate
 
 .PHONY: fmt
 fmt: $(VENV)/.installed-test ## format the code and fix what ruff can fix

@@ -1,7 +1,8 @@
 """``python -m bench``: measure, print the tables, write the files that were asked for.
 
-There are two parts: durable runs beside DBOS (this file), and supervision beside other supervisors (`supervisor`).
-Both are measured unless ``--part`` or the names after ``--only`` choose one.
+There are three parts: durable runs beside DBOS (this file), supervision beside other supervisors (`supervisor`), and
+the server beside DBOS and Restate (`server`). All are measured unless ``--part`` or the names after ``--only`` choose
+one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from bench import machine, report
 from bench.child import ROOT, ChildFailed, System
 from bench.plot import write_svg
 from bench.procedures import Setting, measure
+from bench.server import __main__ as server
+from bench.server.workloads import WORKLOADS as OF_SERVER
 from bench.supervisor import __main__ as supervision
 from bench.supervisor.workloads import WORKLOADS as OF_SUPERVISION
 from bench.workloads import WORKLOADS, Workload
@@ -28,13 +31,14 @@ STORES = ROOT / "build" / "bench"
 def parse() -> argparse.Namespace:
     """The command line; an unknown workload name ends the program with the list of names."""
     names = [workload.name for workload in WORKLOADS] + [workload.name for workload in OF_SUPERVISION]
+    names += [workload.name for workload in OF_SERVER]
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=(__doc__ or "").splitlines()[0],
         epilog=f"Workloads: {', '.join(names)}. More about the second part: python -m bench.supervisor --help",
     )
     parser.add_argument(
-        "--part", choices=["all", "durable", "supervisor"], default="all", help="measure only this part"
+        "--part", choices=["all", "durable", "supervisor", "server"], default="all", help="measure only this part"
     )
     parser.add_argument("--quick", action="store_true", help="one round of small sizes: does it work? no verdicts")
     parser.add_argument("--only", metavar="NAME,...", help="only these workloads")
@@ -59,7 +63,7 @@ def parse() -> argparse.Namespace:
 
 def has_durable_part(options: argparse.Namespace) -> bool:
     """Whether anything beside DBOS was asked for."""
-    return options.part != "supervisor" and bool(chosen_workloads(options.only))
+    return options.part in ("all", "durable") and bool(chosen_workloads(options.only))
 
 
 def supervisor_words(options: argparse.Namespace) -> list[str] | None:
@@ -69,7 +73,7 @@ def supervisor_words(options: argparse.Namespace) -> list[str] | None:
     ``.supervisor`` before the suffix when the durable part writes its own under that name.
     """
     only = [each.name for each in OF_SUPERVISION if options.only is None or each.name in options.only.split(",")]
-    if options.part == "durable" or not only or (options.part == "all" and options.system != "both"):
+    if options.part in ("durable", "server") or not only or (options.part == "all" and options.system != "both"):
         return None
     words = ["--only", ",".join(only)] + (["--quick"] if options.quick else [])
     for name in ("systems", "reloads", "rounds"):
@@ -80,6 +84,22 @@ def supervisor_words(options: argparse.Namespace) -> list[str] | None:
         if path is not None and has_durable_part(options):
             path = path.with_suffix(f".supervisor{path.suffix}")
         words += [f"--{name}", str(path)] if path is not None else []
+    return words
+
+
+def server_words(options: argparse.Namespace) -> list[str] | None:
+    """The command line of the server's part; None if nothing of it was asked for. Files are named as in
+    `supervisor_words`."""
+    only = [each.name for each in OF_SERVER if options.only is None or each.name in options.only.split(",")]
+    if options.part in ("durable", "supervisor") or not only or (options.part == "all" and options.system != "both"):
+        return None
+    words = ["--only", ",".join(only)] + (["--quick"] if options.quick else [])
+    words += ["--rounds", str(options.rounds)] if options.rounds is not None else []
+    for name in ("json", "plot"):
+        path: Path | None = getattr(options, name)
+        if path is not None:
+            path = path if options.part == "server" else path.with_suffix(f".server{path.suffix}")
+            words += [f"--{name}", str(path)]
     return words
 
 
@@ -135,6 +155,10 @@ def main() -> int:
     if of_supervision is not None:
         print()
         codes.append(supervision.measure(of_supervision))
+    of_server = server_words(options)
+    if of_server is not None:
+        print()
+        codes.append(server.measure(server.parse(of_server)))
     return max(codes, default=0)
 
 

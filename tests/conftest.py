@@ -16,6 +16,9 @@ import hypothesis
 import pytest
 import uvloop
 
+# gRPC's handlers around fork crash children of a process whose calls are under way; ours only ever exec.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")

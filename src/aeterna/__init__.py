@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 
     from aeterna.durable.core.retry import RetryPolicy
     from aeterna.durable.engine.durability import Durability, Level
+    from aeterna.durable.sdk import activity
     from aeterna.durable.sdk.app import App
     from aeterna.durable.sdk.context import Context
+    from aeterna.durable.sdk.handle import Handle
+    from aeterna.durable.sdk.settings import Server
     from aeterna.durable.sdk.step import Step
-    from aeterna.durable.sdk.workflow import Handle, Workflow
+    from aeterna.durable.sdk.workflow import Workflow
     from aeterna.kernel.errors import (
         AeternaError,
         NonDeterminismError,
         PermanentError,
+        QueryFailedError,
         StepFailed,
         StepTimeoutError,
         StoreError,
@@ -37,10 +41,11 @@ _HOMES = {
     "App": "durable.sdk.app",
     "Context": "durable.sdk.context",
     "Durability": "durable.engine.durability",
-    "Handle": "durable.sdk.workflow",
+    "Handle": "durable.sdk.handle",
     "Level": "durable.engine.durability",
     "Limits": "kernel.limits",
     "RetryPolicy": "durable.core.retry",
+    "Server": "durable.sdk.settings",
     "Step": "durable.sdk.step",
     "Workflow": "durable.sdk.workflow",
     **dict.fromkeys(
@@ -48,6 +53,7 @@ _HOMES = {
             "AeternaError",
             "NonDeterminismError",
             "PermanentError",
+            "QueryFailedError",
             "StepFailed",
             "StepTimeoutError",
             "StoreError",
@@ -69,7 +75,9 @@ __all__ = [
     "Limits",
     "NonDeterminismError",
     "PermanentError",
+    "QueryFailedError",
     "RetryPolicy",
+    "Server",
     "Step",
     "StepFailed",
     "StepTimeoutError",
@@ -78,12 +86,15 @@ __all__ = [
     "Workflow",
     "WorkflowCancelledError",
     "WorkflowFailedError",
+    "activity",
 ]
 
 __version__ = version.VERSION
 
 
 def __getattr__(name: str) -> Any:
+    if name == "activity":
+        return importlib.import_module("aeterna.durable.sdk.activity")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'aeterna' has no attribute {name!r}")

@@ -35,7 +35,7 @@ def test_a_sound_store_is_said_to_be_sound(cli, place):
     assert found["integrity"]["found"] == "everything can be read"
     assert found["owner"]["found"] == "none: no program executes its runs now"
     assert found["runs"]["found"] == "none is stuck"
-    assert "version 1" in found["store"]["found"]
+    assert "version 2" in found["store"]["found"]
     assert "integrity" not in _findings(cli("doctor", "--store", "s.db", "--json", "--quick"))
 
 

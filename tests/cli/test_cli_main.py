@@ -20,7 +20,7 @@ LEAVES = [
     for command in (group.commands or (group,))
 ]
 
-WITHOUT_RESULT = (["help"], ["completion"], ["config", "schema"], ["run-asgi"])
+WITHOUT_RESULT = (["help"], ["completion"], ["config", "schema"], ["run-asgi"], ["serve"])
 """Commands whose output is a text for people, or one document anyway, or that serve until they are stopped."""
 
 
@@ -142,9 +142,9 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(place):
     ("words", "expected"),
     [
         (("",), [command.name for command in registry.COMMANDS]),
-        (("wor",), ["workflow"]),
-        (("workflow", ""), ["list", "status", "history", "delete", "cancel"]),
-        (("workflow", "list", "--s"), ["--state", "--store"]),
+        (("wor",), ["workflow", "worker"]),
+        (("workflow", ""), [command.name for command in registry.WORKFLOW]),
+        (("workflow", "list", "--s"), ["--state", "--server", "--store"]),
         (("workflow", "list", "--state", "C"), ["COMPLETED", "CANCELLED"]),
         (("status", "--store", "s.db", ""), ["order-1"]),
         (("cancel", "--store", "s.db", "x"), []),

@@ -201,7 +201,7 @@ def test_memory_leaves_no_file(cli, jobs, place):
         (("jobs:total", "1", "--kwarg", "b"), 2, "'b': write NAME=VALUE"),
         (("jobs:total", "1", "--kwarg", "b=1", "--kwarg", "b=2"), 2, "given twice with --kwarg"),
         (("jobs:total", "1", "--store", "memory:", "--persistence", "snapshot"), 2, "contradict each other"),
-        (("jobs:total", "1", "--store", "postgres://x"), 2, "is no store: use sqlite:///PATH or memory:"),
+        (("jobs:total", "1", "--store", "mysql://x"), 2, "is no store: use sqlite:///PATH"),
         (("jobs:total", "1", "--persistence", "paper"), 2, "invalid choice: 'paper'"),
         (("jobs:total", "1", "--store", "/proc/x.db"), 3, "lets nobody make a file there"),
         (("jobs:total", "1", "--store", "jobs.py"), 3, "jobs.py is not an Aeterna store but a file of another kind"),

@@ -11,9 +11,10 @@ import subprocess
 
 import pytest
 
-from aeterna.cli import event_records, runs
+from aeterna.cli import runs
 from aeterna.durable.core.codec import JSON_TAG
 from aeterna.durable.core.states import FINAL, State
+from aeterna.durable.operations import event_records
 from aeterna.durable.stores.sqlite import SqliteStore
 from tests.cli.conftest import finish, give, leave_pending, start
 

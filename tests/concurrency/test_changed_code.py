@@ -104,7 +104,12 @@ CHANGES = [
         "step 'reserve' #1 of task 0 with input",
     ),
     (removed, {}, "step 'price' #1 of task 0 completed", "timer 'sleep' #1 of task 0"),
-    (ends_early, {}, "step 'price' #1 of task 0 completed", "nothing: the code waits for no step, timer or child here"),
+    (
+        ends_early,
+        {},
+        "step 'price' #1 of task 0 completed",
+        "nothing: the code waits for no step, timer, child or signal here",
+    ),
     (sleep_is_gone, {}, "timer 'sleep' #1 of task 0 started", "step 'ship' #1 of task 0"),
     (original, {"price_type": list[str]}, "a value written as another type (StepCompleted)", "does not fit its type"),
 ]

@@ -14,6 +14,7 @@ from aeterna.durable.engine import guard
 from aeterna.durable.engine.engine import Engine
 from aeterna.durable.engine.execution import Execution
 from aeterna.durable.engine.options import EngineOptions
+from aeterna.durable.engine.own_world import OwnWorld
 from aeterna.durable.engine.program import Program
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.stores.contract import CreateRun
@@ -108,7 +109,7 @@ async def _execute(
     await engine.start()
     if not history:
         await engine.start_run(perform.definition, perform.encode_arguments((program,), {}), RUN_ID)
-    await await_result(engine, RUN_ID, 10_000)
+    await await_result(OwnWorld(engine), RUN_ID, 10_000)
     events = await inner.history(RUN_ID)
     await engine.stop()
     return events

@@ -29,6 +29,10 @@ EVENTS: tuple[ev.AnyEvent, ...] = (
     ev.RunFailed(13, ERROR),
     ev.RunCancelled(14, "why"),
     ev.WaitAbandoned(15, *PLACE, "timer"),
+    ev.SignalReceived(16, 3, "s-1", "approve", JSON),
+    ev.RunPaused(17, "why", 4),
+    ev.RunResumed(18, 5),
+    ev.StepHeartbeat(19, *PLACE, b"12345678", 2, JSON),
 )
 KINDS: tuple[type[ev.Event], ...] = typing.get_args(ev.AnyEvent)
 

@@ -235,3 +235,7 @@ def test_an_annotation_that_cannot_be_read_counts_as_none() -> None:
 
 def test_text_for_people_is_the_json_itself() -> None:
     assert as_text(encode({"a": 1}, "it", LIMIT)) == '{"a":1}'
+
+
+def test_object_takes_whatever_comes() -> None:
+    assert codec.decode(codec.encode([1, {"a": None}], "x", 100), object, "x") == [1, {"a": None}]

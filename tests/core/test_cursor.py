@@ -22,6 +22,7 @@ ALL: list[tuple[ReplayEvent, Kind, str, bool]] = [
     (completed("a"), Kind.STEP, "step 'a' #1 of task 0 completed", True),
     (ev.StepFailed(1, "0", "a", 1, MARK, ERROR), Kind.STEP, "step 'a' #1 of task 0 failed", True),
     (ev.StepRetrying(1, "0", "a", 1, MARK, ERROR, 1, 5), Kind.STEP, "step 'a' #1 of task 0 to be retried", True),
+    (ev.StepHeartbeat(1, "0", "a", 1, MARK, 1, JSON), Kind.STEP, "step 'a' #1 of task 0 under way", True),
     (ev.TimerStarted(1, "0", "a", 1, 5), Kind.TIMER, "timer 'a' #1 of task 0 started", False),
     (ev.TimerFired(1, "0", "a", 1), Kind.TIMER, "timer 'a' #1 of task 0 fired", False),
     (ev.ChildStarted(1, "0", "a", 1, MARK, "c"), Kind.CHILD, "child 'a' #1 of task 0 started", True),
@@ -96,9 +97,19 @@ def test_a_late_completion_of_a_wait_that_was_given_up_is_passed_over_once() -> 
         cursor.complete(completed("a"))
 
 
+def test_a_wait_for_a_signal_ends_by_its_key_alone_and_is_forgotten_when_given_up() -> None:
+    """No event names it, so a late one cannot come."""
+    cursor = Cursor()
+    first, second = cursor.issue(Kind.SIGNAL, "0", "go"), cursor.issue(Kind.SIGNAL, "0", "go")
+    cursor.receive(first)
+    assert cursor.abandon(second)
+    assert not cursor.abandon(second)
+    assert cursor.pending == {}
+
+
 def test_the_message_names_the_waits_of_the_same_task_first_and_counts_the_rest() -> None:
     cursor = Cursor()
-    assert cursor.describe_pending("0") == "nothing: the code waits for no step, timer or child here"
+    assert cursor.describe_pending("0") == "nothing: the code waits for no step, timer, child or signal here"
     for path, name in (("0", "x"), ("0.1", "y"), ("0.2", "a"), ("0.3", "b"), ("0.4", "c")):
         cursor.issue(Kind.STEP, path, name)
     shown = cursor.describe_pending("0.2")

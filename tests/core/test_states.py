@@ -29,6 +29,8 @@ def test_the_table_says_what_we_mean() -> None:
     assert {kind.__name__ for (state, kind) in TRANSITIONS if state is State.PENDING} == {
         "RunStarted",
         "CancelRequested",
+        "RunPaused",
+        "RunResumed",
         "RunCancelled",
     }
     leaving = {(s, k.__name__): t.value for (s, k), t in TRANSITIONS.items() if t is not s and s is State.RUNNING}

@@ -89,8 +89,8 @@ async def test_a_commit_that_cannot_be_at_once_is_counted_once(tmp_path):
     inner = SqliteStore(tmp_path / "store.db")
     store = KillingStore(inner, crash=survive)
     await store.open()
-    assert inner._opened is not None
-    async with inner._opened.writing:
+    assert inner._file._opened is not None
+    async with inner._file._opened.writing:
         assert store.commit_at_once([create("A")]) is None
     await store.commit([create("A")])
     assert store.commit_at_once([create("B")]) is not None

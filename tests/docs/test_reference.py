@@ -25,8 +25,8 @@ from tests.docs.pages import commands, read_page, table
 SDK = read_page("docs/reference/sdk.md")
 CLI = read_page("docs/reference/cli.md")
 PUBLIC = {name: getattr(aeterna, name) for name in aeterna.__all__}
-CLASSES = [kind for kind in PUBLIC.values() if not issubclass(kind, BaseException)]
-MADE_BY_USERS = (aeterna.App, aeterna.RetryPolicy, aeterna.Durability, aeterna.Limits)
+CLASSES = [kind for kind in PUBLIC.values() if isinstance(kind, type) and not issubclass(kind, BaseException)]
+MADE_BY_USERS = (aeterna.App, aeterna.RetryPolicy, aeterna.Durability, aeterna.Limits, aeterna.Server)
 
 
 def signature(function: Callable[..., Any]) -> str:
@@ -52,6 +52,11 @@ def test_every_public_class_is_in_the_reference_with_its_signature(kind: type) -
     if kind is not aeterna.RetryPolicy:  # Its methods are the engine's arithmetic.
         missing = [member for member in members(kind) if member not in SDK.text]
         assert not missing
+
+
+@pytest.mark.parametrize("name", ["heartbeat", "last_details", "attempt"])
+def test_every_function_of_activities_is_in_the_reference(name: str) -> None:
+    assert f"### `activity.{name}{signature(getattr(aeterna.activity, name))}`" in SDK.text
 
 
 def test_every_name_for_tests_is_in_the_reference() -> None:
@@ -129,5 +134,5 @@ def test_the_sqlite_settings_are_those_of_the_reference(synchronous: Synchronous
 
 @pytest.mark.parametrize(("level", "synchronous"), [("state-action-log", "full"), ("snapshot", "normal")])
 def test_each_level_opens_its_store_as_the_guarantees_say(level: str, synchronous: str, tmp_path: Path) -> None:
-    store = aeterna.App("a", store=f"sqlite:///{tmp_path}/a.db", persistence=level)._store()
-    assert vars(store)["_synchronous"] == synchronous
+    store = aeterna.App("a", store=f"sqlite:///{tmp_path}/a.db", persistence=level)._opened._store()
+    assert vars(vars(store)["_file"])["_synchronous"] == synchronous

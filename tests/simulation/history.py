@@ -17,6 +17,7 @@ from aeterna.durable.core.states import State
 from aeterna.durable.engine.durability import Durability, Level
 from aeterna.durable.engine.engine import Engine
 from aeterna.durable.engine.options import EngineOptions
+from aeterna.durable.engine.own_world import OwnWorld
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.stores.contract import RunQuery, Store
 from aeterna.durable.stores.memory import MemoryStore
@@ -140,7 +141,7 @@ class History:
 
     async def _await(self, engine: Engine, plan: Plan) -> None:
         try:
-            run = await patiently(lambda: await_result(engine, plan.run_id))
+            run = await patiently(lambda: await_result(OwnWorld(engine), plan.run_id))
         except RunNotFoundError:
             raise Violation(f"{plan.run_id} was acknowledged and is gone") from None
         outcome = f"{run.state} {None if run.result is None else as_text(run.result)}"

@@ -14,6 +14,7 @@ from aeterna.durable.core.states import State
 from aeterna.durable.engine.durability import Durability, Level
 from aeterna.durable.engine.engine import Engine
 from aeterna.durable.engine.options import EngineOptions
+from aeterna.durable.engine.own_world import OwnWorld
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.stores.contract import RunQuery
 from aeterna.durable.stores.memory import MemoryStore
@@ -72,7 +73,7 @@ class Exhaustive:
 
 async def _scenario(engine: Engine) -> None:
     await engine.start_run(perform.definition, perform.encode_arguments((PROGRAM,), {}), "r")
-    await await_result(engine, "r", 100)
+    await await_result(OwnWorld(engine), "r", 100)
     while (await engine.store.count_runs()).keys() - FINAL:
         await sleep(0.1)
 

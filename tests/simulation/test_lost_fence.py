@@ -13,6 +13,7 @@ from aeterna.durable.core.fold import fold
 from aeterna.durable.core.states import State
 from aeterna.durable.engine.engine import Engine
 from aeterna.durable.engine.options import EngineOptions
+from aeterna.durable.engine.own_world import OwnWorld
 from aeterna.durable.engine.program import Program
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.stores.memory import MemoryStore
@@ -83,8 +84,8 @@ def test_a_paused_process_that_resumes_cannot_write(pause_s: float) -> None:
         paused.running.set()
         with pytest.raises(AeternaError):
             await first.cancel("job", "a command that came too late")
-        assert (await await_result(second, "job", 60)).state is State.COMPLETED
-        assert (await await_result(second, "sleeper", 60)).state is State.COMPLETED
+        assert (await await_result(OwnWorld(second), "job", 60)).state is State.COMPLETED
+        assert (await await_result(OwnWorld(second), "sleeper", 60)).state is State.COMPLETED
         await _check(inner)
         # The memory store has one session at a time, so the one that is still open closes last.
         await first.stop()

@@ -13,6 +13,7 @@ import pytest
 
 from aeterna.durable.engine.engine import Engine
 from aeterna.durable.engine.options import EngineOptions
+from aeterna.durable.engine.own_world import OwnWorld
 from aeterna.durable.engine.program import Program
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.stores.memory import MemoryStore
@@ -76,7 +77,7 @@ def test_nobody_waits_for_an_engine_that_has_ended(turns: int, is_at_once: bool,
         await _start(engine, "asked", 60_000)
         refusing = is_full
         asking = [
-            asyncio.create_task(await_result(engine, "asked")),
+            asyncio.create_task(await_result(OwnWorld(engine), "asked")),
             asyncio.create_task(_start(engine, "late", 60_000)),
             asyncio.create_task(engine.cancel("asked", "enough")),
             asyncio.create_task(engine.journal.barrier()),
@@ -85,7 +86,7 @@ def test_nobody_waits_for_an_engine_that_has_ended(turns: int, is_at_once: bool,
             await sleep(0)
         await engine.stop()
         assert not _pending(engine)
-        asking.append(asyncio.create_task(await_result(engine, "asked")))
+        asking.append(asyncio.create_task(await_result(OwnWorld(engine), "asked")))
         asking.append(asyncio.create_task(engine.journal.barrier()))
         asking.append(asyncio.create_task(_start(engine, "after", 60_000)))
         _, waiting = await asyncio.wait(asking, timeout=1)
@@ -128,8 +129,8 @@ def test_a_store_that_is_full_for_good_does_not_keep_an_engine_from_ending() -> 
 def _pending(engine: Engine) -> list[asyncio.Future[Any]]:
     """The futures of the journal and the waiters that nobody will set any more."""
     journal = engine.journal
-    handed = [] if journal._handed is None else journal._handed.creations
-    futures: list[asyncio.Future[Any]] = [future for _, future in [*journal._creations, *handed]]
+    handed = [] if journal._handed is None else journal._handed.requests
+    futures: list[asyncio.Future[Any]] = [future for _, future in [*journal._requests, *handed]]
     futures += journal._barriers
     for waiting in engine.waiters._futures.values():
         futures += waiting

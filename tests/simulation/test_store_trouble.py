@@ -15,6 +15,7 @@ from aeterna.durable.core.events import Payload
 from aeterna.durable.engine.durability import Durability, Level
 from aeterna.durable.engine.engine import Engine
 from aeterna.durable.engine.options import EngineOptions
+from aeterna.durable.engine.own_world import OwnWorld
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.stores.contract import RunQuery
 from aeterna.durable.stores.memory import MemoryStore
@@ -100,7 +101,7 @@ async def _play(engine: Engine, run_id: str, program: Node, cancel_after_s: floa
     arguments = perform.encode_arguments((program,), {})
     await patiently(lambda: engine.start_run(perform.definition, arguments, run_id))
     async with asyncio.TaskGroup() as group:
-        ended = group.create_task(patiently(lambda: await_result(engine, run_id)))
+        ended = group.create_task(patiently(lambda: await_result(OwnWorld(engine), run_id)))
         if cancel_after_s is not None:
             group.create_task(_cancel(engine, run_id, cancel_after_s))
     run = ended.result()

@@ -13,7 +13,20 @@ from collections.abc import Sequence
 from aeterna.durable.core import codec
 from aeterna.durable.core import events as ev
 from aeterna.durable.core.states import State
-from aeterna.durable.stores.contract import Append, Appended, Created, CreateRun, Outcome, RunRow, Store, Write
+from aeterna.durable.stores.contract import (
+    ANY,
+    Append,
+    Appended,
+    Choice,
+    Created,
+    CreateRun,
+    Events,
+    FullStore,
+    Outcome,
+    RunRow,
+    Sealed,
+    Write,
+)
 from aeterna.testing.faults import FaultyStore
 
 
@@ -109,14 +122,16 @@ class World:
 class WatchedStore(FaultyStore):
     """The real store, with the world watching what is committed and claimed."""
 
-    def __init__(self, inner: Store, world: World) -> None:
+    def __init__(self, inner: FullStore, world: World) -> None:
         super().__init__(inner)
         self._world = world
         self._epochs: dict[int, int] = {}
         self._sessions: list[int] = []
 
-    async def open_session(self, at_us: int, host: str, pid: int) -> int:
-        session = await self.inner.open_session(at_us, host, pid)
+    async def open_session(
+        self, at_us: int, host: str, pid: int, *, lease_us: int | None = None, name: str = "", about: str = "{}"
+    ) -> int:
+        session = await self.inner.open_session(at_us, host, pid, lease_us=lease_us, name=name, about=about)
         if self._sessions and session <= self._sessions[-1]:
             raise Violation(f"session {session} came after {self._sessions}")
         self._sessions.append(session)
@@ -143,14 +158,14 @@ class WatchedStore(FaultyStore):
             self._see_outcomes(writes, outcomes)
         return outcomes
 
-    async def claim(self, session: int, now_us: int, limit: int) -> list[RunRow]:
-        rows = await self.inner.claim(session, now_us, limit)
+    async def claim(self, session: int, now_us: int, limit: int, choice: Choice = ANY) -> list[RunRow]:
+        rows = await self.inner.claim(session, now_us, limit, choice)
         for row in rows:
             self._see_epoch(row.key, row.epoch)
         return rows
 
-    async def claim_run(self, session: int, run_id: str) -> RunRow | None:
-        row = await self.inner.claim_run(session, run_id)
+    async def claim_run(self, session: int, run_id: str, *, by_force: bool = False) -> RunRow | None:
+        row = await self.inner.claim_run(session, run_id, by_force=by_force)
         if row is not None:
             self._see_epoch(row.key, row.epoch)
         return row
@@ -160,7 +175,8 @@ class WatchedStore(FaultyStore):
             raise Violation(f"run {key} was written in epoch {epoch} after {self._epochs[key]}")
         self._epochs[key] = epoch
 
-    def _see(self, events: Sequence[ev.AnyEvent]) -> None:
+    def _see(self, events: Events) -> None:
+        assert not isinstance(events, Sealed)
         for event in events:
             self._world.recorded(event)
 

@@ -33,8 +33,7 @@ def live_on(store: SqliteStore) -> None:
         os.write(1, f"{error}\n{os.getpid()}\n".encode())
     sys.stdin.read()
     # The worst first: while its reader is open, SQLite does not take the writer for the last connection to the file.
-    assert store._opened is not None
-    store._opened.queries.close()
+    store._file.rooms(store.namespace).queries.close()
     asyncio.run(store.close())
     sys.exit()
 

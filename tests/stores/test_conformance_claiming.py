@@ -91,7 +91,8 @@ async def test_what_a_closed_session_owned_is_claimable_and_its_writes_are_fence
     await store.close()
 
 
-async def test_opening_a_session_ends_all_earlier_ones(store: Store) -> None:
+async def test_opening_a_session_ends_all_earlier_ones_in_a_store_of_one_process(store_of_one: Store) -> None:
+    store = store_of_one
     await store.open()
     old = await store.open_session(1, "host", 42)
     await add_run(store, "A", old)

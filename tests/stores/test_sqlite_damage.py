@@ -99,6 +99,23 @@ async def test_a_damaged_history_is_named_with_its_run(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_rows_that_contradict_each_other_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    await make_store(path, runs=2)
+    db = apsw.Connection(str(path))
+    db.execute("INSERT INTO inbox VALUES (77, 3, '', 'signal', 'go', x'', 1)")
+    db.execute("INSERT INTO inbox VALUES (1, 1, '', 'signal', 'go', x'', 1)")
+    db.execute("UPDATE runs SET owner = 55, finished_us = NULL, state = 'RUNNING' WHERE key = 2")
+    db.close()
+    store = SqliteStore(path)
+    await store.open()
+    assert await store.check() == [
+        "message 3 is for run number 77, which there is not",
+        "run 'run-1': session 55 owns it, and has ended",
+    ]
+    await store.close()
+
+
 async def test_another_programs_database_is_refused_and_untouched(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     db = apsw.Connection(str(path))
@@ -119,7 +136,7 @@ async def test_a_newer_store_is_refused_and_untouched(tmp_path: Path) -> None:
     db.close()
     before = path.read_bytes()
     for opening in (SqliteStore(path), SqliteReader(path)):
-        with pytest.raises(StoreTooNewError, match=r"store\.db has version 77, newer than 1\b"):
+        with pytest.raises(StoreTooNewError, match=r"store\.db has version 77, newer than 2\b"):
             await opening.open()
     assert path.read_bytes() == before
 

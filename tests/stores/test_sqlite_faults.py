@@ -75,8 +75,7 @@ async def test_a_full_database_refuses_and_goes_on_when_there_is_room(tmp_path: 
     store = SqliteStore(tmp_path / "store.db")
     await store.open()
     key = await add_run(store, "A")
-    assert store._opened is not None
-    db = store._opened.writer._db
+    db = store._file.require_open().transactions.db
     most = db.execute("PRAGMA max_page_count").get
     db.execute("PRAGMA max_page_count = 60")
     await fill(store, key)

@@ -154,8 +154,7 @@ class SlowDiskClock:
 
 
 def is_off_loop(store: SqliteStore) -> bool:
-    assert store._opened is not None
-    return store._opened.pace.off_loop
+    return store._file.require_open().pace.off_loop
 
 
 async def test_commits_leave_the_loop_while_the_disk_is_slow_and_come_back(tmp_path: Path) -> None:

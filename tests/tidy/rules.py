@@ -51,6 +51,9 @@ BROAD_EXCEPT: dict[str, Allowed] = {
     "src/aeterna/durable/engine/steps.py": Allowed(
         1, "the boundary to user code: whatever a step raises is its result"
     ),
+    "src/aeterna/durable/engine/queries.py": Allowed(
+        1, "a user's query handler may raise anything; it is told by name"
+    ),
     "src/aeterna/durable/engine/run_loop.py": Allowed(
         1, "a callback of the workflow's; asyncio's own loop reports and goes on too"
     ),
@@ -68,6 +71,18 @@ BROAD_EXCEPT: dict[str, Allowed] = {
     "src/aeterna/supervisor/performing.py": Allowed(
         1, "a mistake of ours must end in a verdict, not in a service that waits for ever"
     ),
+    "src/aeterna/durable/engine/coordinator/committer.py": Allowed(
+        2, "what one client sends must not end the service of the others; the culprit alone hears of it"
+    ),
+    "src/aeterna/durable/engine/coordinator/coordinator.py": Allowed(
+        1, "the supervised loop of a namespace's services: logged and started again"
+    ),
+    "src/aeterna/server/rpc/talk.py": Allowed(
+        1, "what one item of a client does must not end the stream of the others: it is logged and answered as a bug"
+    ),
+    "src/aeterna/server/rpc/session.py": Allowed(
+        1, "what one worker asks must not end its stream: it is logged and answered as a bug"
+    ),
     "src/aeterna/durable/engine/journal.py": Allowed(
         1, "nothing was written; the supervised task tries again, and fails there if it must"
     ),
@@ -75,6 +90,16 @@ BROAD_EXCEPT: dict[str, Allowed] = {
 """``except Exception`` and wider, unless it ends by raising again: user code's edge and supervised loops only."""
 
 SLEEPS_IN_TESTS: dict[str, Allowed] = {
+    "tests/wire/cluster_app.py": Allowed(1, "the time that a step of a worker under test takes"),
+    "tests/stores/pgbouncer.py": Allowed(1, "looks again whether another process has come so far"),
+    "tests/stores/postgres_server.py": Allowed(1, "looks again whether another process has come so far"),
+    "tests/stores/test_postgres_faults.py": Allowed(1, "looks again whether another process has come so far"),
+    "tests/stores/test_postgres_restart.py": Allowed(2, "work goes on while the database is stopped"),
+    "tests/cluster/client.py": Allowed(3, "runs start and signals are sent at times that a seed chose"),
+    "tests/cluster/nemesis.py": Allowed(5, "how long something is down is the disturbance itself"),
+    "tests/cluster/processes.py": Allowed(1, "looks again whether another process has come so far"),
+    "tests/cluster/program.py": Allowed(1, "a step that takes some time"),
+    "tests/processes/test_over_postgres.py": Allowed(3, "other processes offer no event, and a lease takes its time"),
     "tests/handover/srp_supervisor.py": Allowed(1, "looks again whether another process has come so far"),
     "tests/supervisor/live/apps/faulty.py": Allowed(2, "an application that is slow on purpose"),
     "tests/supervisor/live/test_fault_matrix.py": Allowed(1, "how long a process is frozen is the fault itself"),

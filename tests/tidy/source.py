@@ -60,8 +60,8 @@ def repository_files() -> tuple[str, ...]:
 
 @cache
 def sources() -> tuple[Source, ...]:
-    """Every Python file of the repository."""
-    return tuple(_read(path) for path in repository_files() if path.endswith(".py"))
+    """Every Python file of the repository that people write."""
+    return tuple(_read(path) for path in repository_files() if path.endswith(".py") and not path.endswith("_pb2.py"))
 
 
 def _read(path: str) -> Source:

@@ -337,11 +337,11 @@ class OnceFull(SqliteStore):
 
     is_full = True
 
-    async def claim(self, session: int, now_us: int, limit: int) -> Any:
+    async def claim(self, session: int, now_us: int, limit: int, *choice: Any) -> Any:
         if self.is_full:
             self.is_full = False
             raise StoreFullError(f"{self.description} is full")
-        return await super().claim(session, now_us, limit)
+        return await super().claim(session, now_us, limit, *choice)
 
 
 async def test_a_store_in_trouble_while_runs_are_claimed_is_asked_again(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
-from aeterna.cli.event_records import value_of
 from aeterna.durable.core.events import Payload
+from aeterna.durable.operations.event_records import value_of
 from aeterna.durable.sdk.step import annotations_of
 from aeterna.durable.sdk.workflow import Workflow
 from aeterna.kernel.errors import UsageError

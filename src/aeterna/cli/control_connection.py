@@ -1,97 +1,24 @@
-"""HTTP/1.1 over a Unix socket, as much of it as our own control API speaks; loading a whole client takes longer than
-asking.
-
-Knows requests and answers, nothing of what they mean. One connection serves many requests in turn.
-"""
+"""HTTP over the Unix socket of a supervisor."""
 
 from __future__ import annotations
 
 # What `socket` puts around it takes another three milliseconds to load.
 from _socket import AF_UNIX, SOCK_STREAM, socket
-from collections.abc import Iterator
-from typing import NamedTuple
 
-_READ_BYTES = 65_536
-_HEAD_BYTES_MAX = 65_536
+from aeterna.cli.http_connection import Answer, BrokenAnswerError, HttpConnection
 
-
-class Answer(NamedTuple):
-    """The status and the body."""
-
-    status: int
-    body: bytes
+__all__ = ["Answer", "BrokenAnswerError", "ControlConnection"]
 
 
-class BrokenAnswerError(ConnectionError):
-    """The other side closed the connection in the middle, or does not speak HTTP."""
-
-
-class ControlConnection:
-    """One connection. Raises `OSError`: `ConnectionError` if it breaks, `TimeoutError` if the answer takes too long."""
+class ControlConnection(HttpConnection):
+    """As `HttpConnection`, to the socket at a path."""
 
     def __init__(self, path: str, timeout_s: float) -> None:
-        self._socket = socket(AF_UNIX, SOCK_STREAM)
-        self._socket.settimeout(timeout_s)
-        self._buffer = b""
+        connected = socket(AF_UNIX, SOCK_STREAM)
+        connected.settimeout(timeout_s)
         try:
-            self._socket.connect(path)
+            connected.connect(path)
         except BaseException:
-            self._socket.close()
+            connected.close()
             raise
-
-    def close(self) -> None:
-        """Close it. Twice does no harm."""
-        self._socket.close()
-
-    def request(self, method: str, target: str, body: bytes = b"", timeout_s: float | None = None) -> Answer:
-        """Send one request and read its answer; ``timeout_s`` is for each wait for data."""
-        if timeout_s is not None:
-            self._socket.settimeout(timeout_s)
-        status, headers = self._begin(method, target, body)
-        if headers.get("transfer-encoding") == "chunked":
-            return Answer(status, b"".join(self._chunks()))
-        return Answer(status, self._exactly(int(headers.get("content-length", "0"))))
-
-    def stream(self, target: str) -> tuple[int, Iterator[bytes]]:
-        """Ask for something without an end; the body comes in chunks, for which it waits as long as it takes."""
-        status, headers = self._begin("GET", target, b"")
-        self._socket.settimeout(None)
-        if headers.get("transfer-encoding") == "chunked":
-            return status, self._chunks()
-        return status, iter([self._exactly(int(headers.get("content-length", "0")))])
-
-    def _begin(self, method: str, target: str, body: bytes) -> tuple[int, dict[str, str]]:
-        head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
-        self._socket.sendall(head.encode("ascii") + body)
-        first, *lines = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
-        words = first.split(" ", 2)
-        if not words[0].startswith("HTTP/1.") or len(words) == 1 or not words[1].isdigit():
-            raise BrokenAnswerError(f"{first[:60]!r} is no HTTP")
-        headers = (line.partition(":") for line in lines)
-        return int(words[1]), {name.lower(): value.strip() for name, _, value in headers}
-
-    def _chunks(self) -> Iterator[bytes]:
-        while size := int(self._until(b"\r\n") or b"0", 16):
-            yield self._exactly(size)
-            self._exactly(2)
-        self._until(b"\r\n")
-
-    def _until(self, end: bytes) -> bytes:
-        while (place := self._buffer.find(end)) < 0:
-            if len(self._buffer) > _HEAD_BYTES_MAX:
-                raise BrokenAnswerError("the answer has no end")
-            self._receive()
-        found, self._buffer = self._buffer[:place], self._buffer[place + len(end) :]
-        return found
-
-    def _exactly(self, size: int) -> bytes:
-        while len(self._buffer) < size:
-            self._receive()
-        found, self._buffer = self._buffer[:size], self._buffer[size:]
-        return found
-
-    def _receive(self) -> None:
-        data = self._socket.recv(_READ_BYTES)
-        if not data:
-            raise BrokenAnswerError("the supervisor closed the connection")
-        self._buffer += data
+        super().__init__(connected)

@@ -9,6 +9,8 @@ FAILED = 1
 USAGE = 2
 STORE = 3
 NOT_FOUND = 4
+REFUSED = 5
+UNAVAILABLE = 6
 PREFLIGHT_FAILED = 10
 START_FAILED = 11
 HANDOFF_FAILED = 12
@@ -24,6 +26,8 @@ MEANINGS = {
     USAGE: "the command line or a setting is wrong",
     STORE: "the store cannot be found, opened, read or written, or is damaged",
     NOT_FOUND: "there is no such run, workflow, module or service, or no supervisor runs",
+    REFUSED: "the server wants a token, or another one: this one does not allow it",
+    UNAVAILABLE: "the server cannot be reached, or is about to stop",
     PREFLIGHT_FAILED: "a pre-flight check failed; the old version goes on, untouched",
     START_FAILED: "the new version did not start, or not in time; where there is an old one, it goes on",
     HANDOFF_FAILED: "the state could not be handed over; the old version goes on",
@@ -48,10 +52,14 @@ def code_of(error: errors.AeternaError) -> int:
     match error:
         case CodedError():
             return error.exit_code
-        case errors.RunNotFoundError() | errors.UnknownWorkflowError():
+        case errors.RunNotFoundError() | errors.UnknownWorkflowError() | errors.NamespaceNotFoundError():
             return NOT_FOUND
         case errors.InvalidStateError():
             return FAILED
+        case errors.UnauthenticatedError() | errors.PermissionDeniedError():
+            return REFUSED
+        case errors.UnavailableError():
+            return UNAVAILABLE
         case errors.UsageError():
             return USAGE
         case errors.StoreError():

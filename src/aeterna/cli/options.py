@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from aeterna.cli.server_choice import add_server_options
+
 STORE_VARIABLE = "AETERNA_STORE"
 
 
@@ -21,8 +23,10 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_app_option(parser: argparse.ArgumentParser) -> None:
-    """``--app``."""
-    parser.add_argument("--app", metavar="NAME", help="only runs of this app, where a store holds several")
+    """``--app``, and the options of a server, which has the runs of several apps, too."""
+    text = "only runs of this app, where a store or a server holds several"
+    parser.add_argument("--app", "--namespace", metavar="NAME", help=text)
+    add_server_options(parser)
 
 
 def add_store_option(parser: argparse.ArgumentParser) -> None:

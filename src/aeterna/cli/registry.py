@@ -36,13 +36,48 @@ class Command(NamedTuple):
         return cast("CommandModule", importlib.import_module(self.module))
 
 
+TOKEN = (
+    Command("create", "give out a token", "aeterna.cli.commands.token_create"),
+    Command("list", "show the tokens there are, without their secrets", "aeterna.cli.commands.token_list"),
+    Command("revoke", "take a token back", "aeterna.cli.commands.token_revoke"),
+)
+
 WORKFLOW = (
     Command("list", "list runs, newest first", "aeterna.cli.commands.workflow_list"),
     Command("status", "show what a run is doing, and its result", "aeterna.cli.commands.workflow_status"),
     Command("history", "show every recorded event of a run", "aeterna.cli.commands.workflow_history"),
     Command("delete", "delete finished runs", "aeterna.cli.commands.workflow_delete"),
+    Command("start", "start a run at a server", "aeterna.cli.commands.workflow_start"),
+    Command("signal", "send a signal to a run", "aeterna.cli.commands.workflow_signal"),
+    Command("query", "ask the code of a run", "aeterna.cli.commands.workflow_query"),
+    Command("pause", "ask a run to pause", "aeterna.cli.commands.workflow_pause"),
+    Command("resume", "let a paused or stuck run go on", "aeterna.cli.commands.workflow_resume"),
+    Command("terminate", "end a run at once", "aeterna.cli.commands.workflow_terminate"),
+    Command("fork", "start a run with the beginning of another one's history", "aeterna.cli.commands.workflow_fork"),
     Command("cancel", "ask a run to cancel", "aeterna.cli.commands.cancel"),
+    Command("why", "say what a run waits for", "aeterna.cli.commands.workflow_why"),
 )
+
+QUEUE = (
+    Command("list", "show the queues, their limits and what waits in them", "aeterna.cli.commands.queue_list"),
+    Command("put", "set the limits of a queue", "aeterna.cli.commands.queue_put"),
+    Command("pause", "let nothing of a queue start", "aeterna.cli.commands.queue_pause"),
+    Command("resume", "let the runs of a queue start again", "aeterna.cli.commands.queue_resume"),
+    Command("delete", "forget the limits of a queue", "aeterna.cli.commands.queue_delete"),
+)
+
+SCHEDULE = (
+    Command("list", "show the schedules and when they fire next", "aeterna.cli.commands.schedule_list"),
+    Command("show", "show one schedule and its next times", "aeterna.cli.commands.schedule_show"),
+    Command("put", "create or replace a schedule", "aeterna.cli.commands.schedule_put"),
+    Command("pause", "let a schedule fire no more", "aeterna.cli.commands.schedule_pause"),
+    Command("resume", "let a schedule fire again", "aeterna.cli.commands.schedule_resume"),
+    Command("trigger", "start a run of a schedule now", "aeterna.cli.commands.schedule_trigger"),
+    Command("backfill", "start the runs of past times", "aeterna.cli.commands.schedule_backfill"),
+    Command("delete", "delete a schedule", "aeterna.cli.commands.schedule_delete"),
+)
+
+WORKER = (Command("list", "show the workers that are connected", "aeterna.cli.commands.worker_list"),)
 
 DB = (
     Command("backup", "copy the store to a new file, also while a program writes it", "aeterna.cli.commands.db_backup"),
@@ -61,8 +96,13 @@ COMMANDS: tuple[Command, ...] = (
     Command("demo", "watch a job being killed twice and finishing correctly", "aeterna.cli.demo.command"),
     Command("init", "create a small project that runs", "aeterna.cli.commands.init"),
     Command("run", "run a workflow and print its result", "aeterna.cli.commands.run"),
-    Command("workflow", "look at runs, cancel and delete them", commands=WORKFLOW),
+    Command("workflow", "start runs, look at them, talk to them, end them", commands=WORKFLOW),
     Command("cancel", "short for `workflow cancel`", "aeterna.cli.commands.cancel"),
+    Command("queue", "limit how many runs go on at a time, and how fast they start", commands=QUEUE),
+    Command("schedule", "start runs again and again", commands=SCHEDULE),
+    Command("worker", "look at the workers of a server", commands=WORKER),
+    Command("token", "say who may use a server", commands=TOKEN),
+    Command("serve", "serve runs to workers and clients on other machines", "aeterna.cli.commands.serve"),
     Command("start", "start the services of a configuration and keep them alive", "aeterna.cli.commands.start"),
     Command("status", "show the services; with an id, a run", "aeterna.cli.commands.status"),
     Command("reload", "replace a service's code without a gap", "aeterna.cli.commands.reload"),

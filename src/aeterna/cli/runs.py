@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aeterna.cli.output import iso
@@ -10,6 +10,8 @@ from aeterna.durable.stores.sqlite.glance import Glance, LineQuery, RunLine
 from aeterna.kernel.errors import RunNotFoundError, UsageError
 
 _COMPARED_MAX = 1_000
+NEVER_US = 2**62
+"""`contract.NEVER_US`, which needs msgspec; a test compares them."""
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
 """The values of the final members of `states.State`, which needs msgspec; a test compares them."""
 STATES = ("PENDING", "RUNNING", *FINAL)
@@ -25,6 +27,11 @@ STUCK_HINT = (
 def note_text(line: RunLine) -> str:
     """The run's note on one line, without the id that stands beside it."""
     return " ".join(line.note.removeprefix(f"run {line.id!r}: ").split())
+
+
+def line_of(document: Mapping[str, Any]) -> RunLine:
+    """A run as a server tells it."""
+    return RunLine(**{name: document.get(name, 0) for name in RunLine._fields})
 
 
 def find_run(glance: Glance, run_id: str, app: str | None) -> RunLine:
@@ -48,6 +55,11 @@ def span_us(line: RunLine, now: int) -> int:
     return (line.finished_us or now) - line.created_us
 
 
+def wake_of(line: RunLine) -> int | None:
+    """When the run wakes by itself; None also for one that waits for a signal and nothing else."""
+    return None if line.wake_us is None or line.wake_us >= NEVER_US else line.wake_us
+
+
 def as_record(line: RunLine, now: int) -> dict[str, Any]:
     """The run as JSON; times are ISO 8601 in UTC."""
     return {
@@ -60,7 +72,7 @@ def as_record(line: RunLine, now: int) -> dict[str, Any]:
         "created_at": iso(line.created_us),
         "updated_at": iso(line.updated_us),
         "finished_at": iso(line.finished_us),
-        "wake_at": iso(line.wake_us),
+        "wake_at": iso(wake_of(line)),
         "duration_ms": span_us(line, now) / 1_000,
         "events": line.length,
         "parent": line.parent,

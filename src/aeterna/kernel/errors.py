@@ -11,7 +11,11 @@
     │   ├── PayloadTooLargeError
     │   ├── WorkflowIdConflictError
     │   ├── RunNotFoundError
+    │   ├── NamespaceNotFoundError
     │   ├── InvalidStateError
+    │   ├── LimitExceededError
+    │   ├── UnauthenticatedError       the token is missing or wrong
+    │   ├── PermissionDeniedError      the token's role or namespace is not enough
     │   └── NotDurableError
     ├── StoreError                     the machine's or the operator's turn: nothing recorded is lost
     │   ├── StoreLockedError
@@ -22,9 +26,11 @@
     ├── RunError                       the outcome of user code, recorded in a history
     │   ├── WorkflowFailedError
     │   ├── WorkflowCancelledError
+    │   ├── QueryFailedError
     │   ├── StepFailed
     │   ├── StepTimeoutError
     │   └── PermanentError             raised by user code: do not retry
+    ├── UnavailableError               the server cannot be reached, or is stopping: try again, or elsewhere
     ├── NonDeterminismError            history and code disagree: deploy other code, nothing is damaged
     └── InvariantError                 a bug in Aeterna itself
         └── IllegalTransitionError
@@ -75,8 +81,24 @@ class RunNotFoundError(UsageError):
     """No run has that id."""
 
 
+class NamespaceNotFoundError(UsageError):
+    """The server has no namespace of that name."""
+
+
 class InvalidStateError(UsageError):
     """The run's state does not allow this operation."""
+
+
+class LimitExceededError(UsageError):
+    """Something is larger, longer or more than the limit that the message names."""
+
+
+class UnauthenticatedError(UsageError):
+    """The server wants a token, and there is none or it is wrong."""
+
+
+class PermissionDeniedError(UsageError):
+    """The token is good, but not for this: its role or its namespace does not allow it."""
 
 
 class NotDurableError(UsageError):
@@ -130,6 +152,10 @@ class WorkflowCancelledError(RunError):
     """The run was cancelled before it completed."""
 
 
+class QueryFailedError(RunError):
+    """The function that was to answer the query raised an error."""
+
+
 class StepFailed(RunError):  # noqa: N818 - named as a fact of the history, like the event it mirrors
     """A step failed with an error that cannot be rebuilt in this process.
 
@@ -150,6 +176,10 @@ class StepTimeoutError(RunError):
 
 class PermanentError(RunError):
     """Raised by a step to say that trying again is useless: no retry policy applies."""
+
+
+class UnavailableError(AeternaError):
+    """The server cannot be reached, or is about to stop. What it had acknowledged is safe."""
 
 
 class NonDeterminismError(AeternaError):

@@ -28,3 +28,8 @@ def check_run_id(run_id: str) -> str:
         # Control characters, and lone surrogates, which UTF-8 cannot hold.
         raise UsageError(f"workflow id {run_id!r} has characters that cannot be printed: choose another id")
     return run_id
+
+
+def new_token() -> str:
+    """A secret of 256 random bits, in characters that need no quoting."""
+    return f"aet_{os.urandom(32).hex()}"

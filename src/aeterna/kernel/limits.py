@@ -14,9 +14,11 @@ class Limits:
         Runs that wait for a child stay.
     running_runs_max: runs that execute at the same time; further ones stay PENDING.
     step_threads_max: threads for steps that are plain functions.
+    inbox_messages_max: signals that wait in the inbox of one run; a further one is refused.
     """
 
     payload_bytes_max: int = 4 * 1024 * 1024
     resident_runs_max: int = 10_000
     running_runs_max: int = 10_000
     step_threads_max: int = 32
+    inbox_messages_max: int = 10_000

@@ -21,7 +21,7 @@ from typing import assert_never
 
 import msgspec
 
-from aeterna.durable.stores.contract import CreateRun, FencedOff, Outcome, Store, Write
+from aeterna.durable.stores.contract import Append, FencedOff, FullStore, Outcome, Sealed, Write
 from aeterna.testing.faults import FaultyStore, Moment, StoreCall
 
 COMMITTING = frozenset({"commit", "commit_at_once"})
@@ -64,7 +64,7 @@ class KillingStore(FaultyStore):
 
     def __init__(
         self,
-        inner: Store,
+        inner: FullStore,
         kill_at: CrashPoint | None = None,
         *,
         crash: Callable[[], None] = kill_process,
@@ -137,10 +137,10 @@ def _number(point: CrashPoint, call: StoreCall, commit: int, write: int) -> int 
 
 def _parts(write: Write) -> Iterator[Write]:
     """The same change as writes of one event each; a changed head goes with the last."""
-    if isinstance(write, CreateRun) or len(write.events) <= 1:
+    if not isinstance(write, Append) or isinstance(write.events, Sealed) or len(write.events) <= 1:
         yield write
         return
     last = len(write.events) - 1
     for index, event in enumerate(write.events):
-        head = write.head if index == last else None
-        yield msgspec.structs.replace(write, first=write.first + index, events=(event,), head=head)
+        head, consumed = (write.head, write.consumed) if index == last else (None, ())
+        yield msgspec.structs.replace(write, first=write.first + index, events=(event,), head=head, consumed=consumed)

@@ -24,7 +24,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from aeterna.durable.sdk.app import App
-from aeterna.durable.stores.contract import Store
+from aeterna.durable.stores.contract import FullStore
 from aeterna.durable.stores.memory import MemoryStore
 from aeterna.testing.clock import START_US, FakeClock
 from aeterna.testing.faults import FaultyStore, Gate, SimulatedCrash, open_gate
@@ -42,9 +42,9 @@ class Environment:
     """
 
     def __init__(
-        self, store: Store | None = None, *, started_at: datetime | None = None, gate: Gate = open_gate
+        self, store: FullStore | None = None, *, started_at: datetime | None = None, gate: Gate = open_gate
     ) -> None:
-        self.store = store or MemoryStore()
+        self.store: FullStore = store or MemoryStore()
         start_us = START_US if started_at is None else round(started_at.timestamp() * 1e6)
         self.clock = FakeClock(start_us)
         self._gate = gate

@@ -15,7 +15,24 @@ from typing import TypeVar
 
 from aeterna.durable.core.events import AnyEvent
 from aeterna.durable.core.states import State
-from aeterna.durable.stores.contract import Outcome, Page, RunQuery, RunRow, Store, Write
+from aeterna.durable.stores.contract import (
+    ANY,
+    Choice,
+    FullStore,
+    Message,
+    Notice,
+    Outcome,
+    Outlook,
+    Page,
+    QueueRow,
+    QueueState,
+    RunQuery,
+    RunRow,
+    ScheduleRow,
+    SessionRow,
+    TokenRow,
+    Write,
+)
 
 T = TypeVar("T")
 
@@ -58,15 +75,17 @@ def open_gate_at_once(_: StoreCall) -> bool:
 
 
 class FaultyStore:
-    """A `Store` over another one, with ``gate`` before and after every call. `die` cuts the two apart for good.
+    """A `FullStore` over another one, with ``gate`` before and after every call. `die` cuts the two apart for good.
 
     ``gate_at_once`` stands before and after `commit_at_once`; without one, every commit passes through ``gate``,
     unless that is open too.
     """
 
-    def __init__(self, inner: Store, gate: Gate = open_gate, gate_at_once: GateAtOnce | None = None) -> None:
+    def __init__(self, inner: FullStore, gate: Gate = open_gate, gate_at_once: GateAtOnce | None = None) -> None:
         self.inner = inner
         self.description = inner.description
+        self.is_shared = inner.is_shared
+        self.commit_shards = inner.commit_shards
         self.calls = 0
         self.is_dead = False
         self._gate = gate
@@ -104,13 +123,30 @@ class FaultyStore:
         """See `Store.close`; a dead process does not close."""
         await self._pass("close", self.inner.close)
 
-    async def open_session(self, at_us: int, host: str, pid: int) -> int:
+    async def open_session(
+        self, at_us: int, host: str, pid: int, *, lease_us: int | None = None, name: str = "", about: str = "{}"
+    ) -> int:
         """See `Store.open_session`."""
-        return await self._pass("open_session", lambda: self.inner.open_session(at_us, host, pid))
+        return await self._pass(
+            "open_session",
+            lambda: self.inner.open_session(at_us, host, pid, lease_us=lease_us, name=name, about=about),
+        )
 
-    async def close_session(self, session: int, at_us: int) -> None:
+    async def close_session(self, session: int, at_us: int, *, died: bool = False) -> None:
         """See `Store.close_session`."""
-        await self._pass("close_session", lambda: self.inner.close_session(session, at_us))
+        await self._pass("close_session", lambda: self.inner.close_session(session, at_us, died=died))
+
+    async def renew_sessions(self, sessions: Sequence[int], expires_us: int) -> list[int]:
+        """See `Store.renew_sessions`."""
+        return await self._pass("renew_sessions", lambda: self.inner.renew_sessions(sessions, expires_us))
+
+    async def expire_sessions(self, now_us: int) -> list[int]:
+        """See `Store.expire_sessions`."""
+        return await self._pass("expire_sessions", lambda: self.inner.expire_sessions(now_us))
+
+    async def list_sessions(self, *, limit: int = 1000) -> list[SessionRow]:
+        """See `Store.list_sessions`."""
+        return await self._pass("list_sessions", lambda: self.inner.list_sessions(limit=limit))
 
     async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Store.commit`."""
@@ -135,13 +171,42 @@ class FaultyStore:
         self._require_alive(after)
         return outcomes
 
-    async def claim(self, session: int, now_us: int, limit: int) -> list[RunRow]:
+    async def claim(self, session: int, now_us: int, limit: int, choice: Choice = ANY) -> list[RunRow]:
         """See `Store.claim`."""
-        return await self._pass("claim", lambda: self.inner.claim(session, now_us, limit))
+        return await self._pass("claim", lambda: self.inner.claim(session, now_us, limit, choice))
 
-    async def claim_run(self, session: int, run_id: str) -> RunRow | None:
+    async def claim_run(self, session: int, run_id: str, *, by_force: bool = False) -> RunRow | None:
         """See `Store.claim_run`."""
-        return await self._pass("claim_run", lambda: self.inner.claim_run(session, run_id))
+        return await self._pass("claim_run", lambda: self.inner.claim_run(session, run_id, by_force=by_force))
+
+    async def poisoned(self, limit: int) -> list[RunRow]:
+        """See `Store.poisoned`."""
+        return await self._pass("poisoned", lambda: self.inner.poisoned(limit))
+
+    def set_crash_limit(self, limit: int) -> None:
+        """See `Store.set_crash_limit`."""
+        self.inner.set_crash_limit(limit)
+
+    async def release_runs(self, session: int, except_keys: Sequence[int], *, at_us: int) -> int:
+        """See `Store.release_runs`."""
+        return await self._pass("release_runs", lambda: self.inner.release_runs(session, except_keys, at_us=at_us))
+
+    async def inbox(self, run_id: str) -> list[Message]:
+        """See `Store.inbox`."""
+        return await self._pass("inbox", lambda: self.inner.inbox(run_id))
+
+    async def unread(self, session: int) -> list[str]:
+        """See `Store.unread`."""
+        return await self._pass("unread", lambda: self.inner.unread(session))
+
+    def watch(self, outlook: Outlook) -> None:
+        """See `Store.watch`; a dead process hears nothing."""
+        self.inner.watch(lambda notice: None if self.is_dead else outlook(notice))
+
+    def notify(self, notices: Sequence[Notice]) -> None:
+        """See `Store.notify`; a dead process says nothing."""
+        if not self.is_dead:
+            self.inner.notify(notices)
 
     async def next_wake(self) -> int | None:
         """See `Store.next_wake`."""
@@ -170,6 +235,46 @@ class FaultyStore:
     async def delete_finished(self, before_us: int, limit: int) -> int:
         """See `Store.delete_finished`."""
         return await self._pass("delete_finished", lambda: self.inner.delete_finished(before_us, limit))
+
+    async def put_queue(self, queue: QueueRow) -> None:
+        """See `Registry.put_queue`."""
+        await self._pass("put_queue", lambda: self.inner.put_queue(queue))
+
+    async def delete_queue(self, name: str) -> bool:
+        """See `Registry.delete_queue`."""
+        return await self._pass("delete_queue", lambda: self.inner.delete_queue(name))
+
+    async def list_queues(self) -> list[QueueState]:
+        """See `Registry.list_queues`."""
+        return await self._pass("list_queues", self.inner.list_queues)
+
+    async def put_schedule(self, schedule: ScheduleRow) -> None:
+        """See `Registry.put_schedule`."""
+        await self._pass("put_schedule", lambda: self.inner.put_schedule(schedule))
+
+    async def delete_schedule(self, schedule: str) -> bool:
+        """See `Registry.delete_schedule`."""
+        return await self._pass("delete_schedule", lambda: self.inner.delete_schedule(schedule))
+
+    async def list_schedules(self) -> list[ScheduleRow]:
+        """See `Registry.list_schedules`."""
+        return await self._pass("list_schedules", self.inner.list_schedules)
+
+    async def next_schedule(self) -> int | None:
+        """See `Registry.next_schedule`."""
+        return await self._pass("next_schedule", self.inner.next_schedule)
+
+    async def put_token(self, token: TokenRow) -> None:
+        """See `Registry.put_token`."""
+        await self._pass("put_token", lambda: self.inner.put_token(token))
+
+    async def delete_token(self, hash_: bytes) -> bool:
+        """See `Registry.delete_token`."""
+        return await self._pass("delete_token", lambda: self.inner.delete_token(hash_))
+
+    async def list_tokens(self) -> list[TokenRow]:
+        """See `Registry.list_tokens`."""
+        return await self._pass("list_tokens", self.inner.list_tokens)
 
     async def backup(self, target: Path) -> None:
         """See `Store.backup`."""

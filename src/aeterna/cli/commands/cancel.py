@@ -8,7 +8,9 @@ from pathlib import Path
 from aeterna.cli import output
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.options import add_app_option, add_json_option, add_store_option
+from aeterna.cli.ordering import order
 from aeterna.cli.runs import FINAL, find_run
+from aeterna.cli.server_choice import chosen_server
 from aeterna.cli.store_choice import require_store
 from aeterna.durable.operations.owner import ask_owner
 from aeterna.durable.stores.sqlite.glance import Glance, RunLine
@@ -30,6 +32,7 @@ examples:
 """
 
 _TOLD = "the program that executes it was told"
+_TOLD_SERVER = "asked run {id!r} to cancel; the worker that executes it was told"
 _MESSAGES = {
     "told": f"asked run {{id!r}} to cancel; {_TOLD}",
     "asked before": "run {id!r} had been asked to cancel before",
@@ -51,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Cancel one run."""
+    server = chosen_server(args)
+    if server is not None:
+        return order(args, server, "cancel", {"reason": args.reason}, _TOLD_SERVER)
     path = require_store(args.store)
     with Glance(path) as glance:
         line = find_run(glance, args.id, args.app)

@@ -16,6 +16,7 @@ TAKING_RUN_IDS = frozenset(
         "aeterna.cli.commands.workflow_status",
         "aeterna.cli.commands.workflow_history",
         "aeterna.cli.commands.workflow_delete",
+        "aeterna.cli.commands.workflow_why",
         "aeterna.cli.commands.cancel",
     }
 )

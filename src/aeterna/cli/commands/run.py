@@ -12,7 +12,6 @@ from typing import Any
 from aeterna.cli import output
 from aeterna.cli.arguments import encode_arguments, named_argument, same_arguments
 from aeterna.cli.complaints import print_error
-from aeterna.cli.event_records import error_record, value_of
 from aeterna.cli.exit_codes import FAILED, INTERRUPTED, OK
 from aeterna.cli.help_text import program_name
 from aeterna.cli.interruption import end_at_once_next_time, plain_steps_in_flight, what_still_runs
@@ -27,6 +26,7 @@ from aeterna.durable.core.states import State
 from aeterna.durable.engine.durability import Level
 from aeterna.durable.engine.engine import Engine
 from aeterna.durable.operations.await_result import await_result
+from aeterna.durable.operations.event_records import error_record, value_of
 from aeterna.durable.sdk.workflow import Workflow
 
 DESCRIPTION = """\
@@ -109,7 +109,7 @@ async def _run(workflow: Workflow[..., Any], arguments: Payload, progress: _Prog
         try:
             if not is_new:
                 await _tell_of_earlier(engine, workflow, arguments, progress.run_id)
-            return await await_result(engine, progress.run_id)
+            return await await_result(await app.world(), progress.run_id)
         except asyncio.CancelledError:
             progress.steps = plain_steps_in_flight(engine)
             end_at_once_next_time()

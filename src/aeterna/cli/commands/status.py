@@ -35,8 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the services, or one run."""
     if args.id is None:
-        if args.store is not None or args.app is not None:
-            raise UsageError("--store and --app are about runs: give the id of one, or see `aeterna workflow list`")
+        if args.store is not None or args.app is not None or args.server is not None:
+            raise UsageError(
+                "--store, --server and --app are about runs: give the id of one (see `aeterna workflow list`)"
+            )
         from aeterna.cli.commands import service_status
 
         return service_status.run(args)

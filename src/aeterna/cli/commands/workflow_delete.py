@@ -12,6 +12,7 @@ from aeterna.cli import output
 from aeterna.cli.exit_codes import FAILED, OK
 from aeterna.cli.options import add_app_option, add_json_option, add_store_option
 from aeterna.cli.runs import FINAL, find_runs
+from aeterna.cli.server_choice import ServerChoice, chosen_server
 from aeterna.cli.store_choice import require_store
 from aeterna.durable.operations.owner import ask_owner
 from aeterna.durable.stores.sqlite.glance import Glance
@@ -30,6 +31,7 @@ examples:
 """
 
 _UNITS = {"s": 1, "min": 60, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_BATCH = 1_000
 _REQUEST_BYTES = 32 * 1024
 """What one request to the owner may hold of ids; its limit is 64 kB."""
 
@@ -54,6 +56,9 @@ def run(args: argparse.Namespace) -> int:
     """Delete the runs."""
     if bool(args.ids) == (args.older_than is not None):
         raise UsageError("name the runs to delete, or give --older-than, not both")
+    server = chosen_server(args)
+    if server is not None:
+        return _at_server(args, server)
     path = require_store(args.store)
     with Glance(path) as glance:
         if args.ids:
@@ -73,6 +78,23 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(f"deleted {deleted} run{'' if deleted == 1 else 's'}")
     return OK if deleted == len(chosen) else FAILED
+
+
+def _at_server(args: argparse.Namespace, server: ServerChoice) -> int:
+    if args.older_than is not None and not args.yes:
+        raise UsageError("finished runs of that age would be deleted at the server: say --yes")
+    deleted, last = 0, 1
+    with server.connect() as client:
+        if args.ids:
+            deleted = client.post("/api/workflows/delete", {"ids": args.ids})["deleted"]
+        while args.older_than is not None and last:
+            last = client.post("/api/workflows/delete", {"older_than_us": args.older_than, "limit": _BATCH})["deleted"]
+            deleted += last
+    if args.json:
+        output.print_json({"deleted": deleted})
+    else:
+        print(f"deleted {deleted} run{'' if deleted == 1 else 's'}")
+    return OK if deleted >= len(args.ids) else FAILED
 
 
 def _is_confirmed(count: int, path: Path) -> bool:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from aeterna.cli import output
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.options import add_app_option, add_json_option, add_store_option
 from aeterna.cli.quick_msgspec import load_msgspec_quickly
 from aeterna.cli.runs import as_record as run_record
-from aeterna.cli.runs import find_run
+from aeterna.cli.runs import find_run, line_of
+from aeterna.cli.server_choice import ServerChoice, chosen_server
 from aeterna.cli.store_choice import require_store
-from aeterna.durable.stores.sqlite.glance import Glance
+from aeterna.cli.supervisor_client import quoted
+from aeterna.durable.stores.sqlite.glance import Glance, RunLine
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from aeterna.durable.core.events import AnyEvent
+Record = dict[str, Any]
 
 DESCRIPTION = """\
 Show every recorded event of a run: when it happened, how long after the start, which step, timer or child it is about,
@@ -46,48 +47,77 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the history."""
+    server = chosen_server(args)
+    line, records = _of_store(args) if server is None else _of_server(server, args.id)
+    if args.json:
+        shown = [{name: value for name, value in record.items() if name != "at_us"} for record in records]
+        output.print_json({"run": run_record(line, output.now_us()), "events": shown})
+    else:
+        _print_table(records, is_full=args.full)
+    return OK
+
+
+def _of_store(args: argparse.Namespace) -> tuple[RunLine, list[Record]]:
     load_msgspec_quickly()
-    from aeterna.cli.event_records import as_record
+    from aeterna.durable.operations.event_records import as_record
 
     with Glance(require_store(args.store)) as glance:
         line = find_run(glance, args.id, args.app)
         events = glance.history(line)
-    if args.json:
-        records = [as_record(number, event, output.iso(event.at_us)) for number, event in enumerate(events)]
-        output.print_json({"run": run_record(line, output.now_us()), "events": records})
-    else:
-        _print_table(events, is_full=args.full)
-    return OK
+    return line, [
+        {**as_record(number, event, output.iso(event.at_us)), "at_us": event.at_us}
+        for number, event in enumerate(events)
+    ]
 
 
-def _print_table(events: list[AnyEvent], *, is_full: bool) -> None:
-    from aeterna.cli.event_records import error_of, key_text
+def _of_server(server: ServerChoice, run_id: str) -> tuple[RunLine, list[Record]]:
+    records: list[Record] = []
+    with server.connect() as client:
+        start: int | None = 0
+        while True:
+            page = client.get(f"/api/workflows/{quoted(run_id)}/history", {"start": start})
+            for record in page["events"]:
+                number = {"number": record.pop("number"), "at": output.iso(record["at_us"])}
+                records.append({**number, **record})
+            start = page["next"]
+            if start is None:
+                return line_of(page["run"]), records
 
-    start_us = events[0].at_us
+
+def _print_table(records: list[Record], *, is_full: bool) -> None:
+    start_us = records[0]["at_us"]
     rows = []
-    for number, event in enumerate(events):
-        offset = "+" + output.duration(event.at_us - start_us)
-        text = _value(event) if is_full else output.shorten(_value(event), _VALUE_WIDTH)
-        time = (output.iso(event.at_us) or "").removesuffix("Z")[:-3] + "Z"
-        rows.append((str(number), time, offset, type(event).__name__, key_text(event), text))
+    for record in records:
+        offset = "+" + output.duration(record["at_us"] - start_us)
+        text = _value(record) if is_full else output.shorten(_value(record), _VALUE_WIDTH)
+        time = record["at"].removesuffix("Z")[:-3] + "Z"
+        rows.append((str(record["number"]), time, offset, record["event"], _key(record), text))
     cuts = {} if is_full else {"KEY": output.cut_middle, "VALUE": output.shorten}
     lines = output.table(_HEADS, rows, cuts).splitlines()
     if not is_full:
         print("\n".join(lines))
         return
     print(lines[0])
-    for text, event in zip(lines[1:], events, strict=True):
+    for text, record in zip(lines[1:], records, strict=True):
         print(text)
-        error = error_of(event)
-        if error is not None and error.traceback:
-            print("\n".join(f"      {part}" for part in error.traceback.rstrip().splitlines()))
+        trace = (record.get("error") or {}).get("traceback", "")
+        if trace:
+            print("\n".join(f"      {part}" for part in trace.rstrip().splitlines()))
 
 
-def _value(event: AnyEvent) -> str:
-    from aeterna.cli.event_records import as_record
+def _key(record: Record) -> str:
+    """The identity of a step, timer or child: its name, ``#2`` for a later occurrence, ``@0.1`` for another task."""
+    if "occurrence" not in record:
+        return ""
+    occurrence = f" #{record['occurrence']}" if record["occurrence"] > 1 else ""
+    task = f" @{record['path']}" if record["path"] != "0" else ""
+    return f"{record['name']}{occurrence}{task}"
 
-    record = as_record(0, event, None)
+
+def _value(record: Record) -> str:
     match record["event"]:
+        case "RunCreated" if isinstance(record["arguments"], str):
+            return f"{record['workflow']}({record['arguments']})"
         case "RunCreated":
             args, kwargs = record["arguments"]
             given = [
@@ -102,10 +132,10 @@ def _value(event: AnyEvent) -> str:
         case "StepFailed" | "ChildFailed" | "RunFailed":
             return _error(record) + _attempt(record)
         case "StepRetrying":
-            wait = output.duration(max(record["next_us"] - event.at_us, 0))
+            wait = output.duration(max(record["next_us"] - record["at_us"], 0))
             return f"attempt {record['attempt']} failed, next in {wait}: {_error(record)}"
         case "TimerStarted":
-            return f"for {output.duration(max(record['due_us'] - event.at_us, 0))}"
+            return f"for {output.duration(max(record['due_us'] - record['at_us'], 0))}"
         case "ChildStarted":
             return str(record["child"])
         case "CancelRequested" | "RunCancelled":

@@ -8,7 +8,8 @@ from aeterna.cli import output
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.options import add_app_option, add_json_option, add_store_option, whole_number
 from aeterna.cli.output import cut_middle
-from aeterna.cli.runs import STATES, as_record, span_us
+from aeterna.cli.runs import STATES, as_record, line_of, span_us
+from aeterna.cli.server_choice import ServerChoice, chosen_server
 from aeterna.cli.store_choice import require_store
 from aeterna.durable.stores.sqlite.glance import Glance, LineQuery, RunLine
 
@@ -20,6 +21,7 @@ examples:
   aeterna workflow list --limit 20 --before 1234     the next page; its number ends the page before
 """
 
+_PAGE_MAX = 1_000
 _HEADS = ("ID", "WORKFLOW", "STATE", "DETAIL", "CREATED", "DURATION", "EVENTS")
 
 
@@ -45,8 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the runs."""
     query = LineQuery(args.app, args.type, tuple(args.state or ()), args.limit, args.before)
-    with Glance(require_store(args.store)) as glance:
-        lines, following = glance.runs(query)
+    server = chosen_server(args)
+    if server is not None:
+        lines, following = _ask(server, query)
+    else:
+        with Glance(require_store(args.store)) as glance:
+            lines, following = glance.runs(query)
     now = output.now_us()
     if args.json:
         output.print_json({"runs": [as_record(line, now) for line in lines], "next": following})
@@ -58,6 +64,20 @@ def run(args: argparse.Namespace) -> int:
     if following is not None:
         output.note(f"there are more: add --before {following}")
     return OK
+
+
+def _ask(server: ServerChoice, query: LineQuery) -> tuple[list[RunLine], int | None]:
+    lines: list[RunLine] = []
+    before = query.before
+    with server.connect() as client:
+        while True:
+            limit = min(query.limit - len(lines), _PAGE_MAX)
+            wanted = {"type": query.workflow, "state": query.states, "limit": limit, "before": before}
+            page = client.get("/api/workflows", wanted)
+            lines += map(line_of, page["runs"])
+            before = page["next"]
+            if before is None or len(lines) >= query.limit:
+                return lines, before
 
 
 def _row(line: RunLine, now: int) -> tuple[str, ...]:

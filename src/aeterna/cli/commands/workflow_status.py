@@ -9,8 +9,10 @@ from aeterna.cli import output
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.options import add_app_option, add_json_option, add_store_option
 from aeterna.cli.quick_msgspec import load_msgspec_quickly
-from aeterna.cli.runs import FINAL, STUCK_HINT, as_record, find_run, note_text, span_us
+from aeterna.cli.runs import FINAL, STUCK_HINT, as_record, find_run, line_of, note_text, span_us, wake_of
+from aeterna.cli.server_choice import chosen_server
 from aeterna.cli.store_choice import require_store
+from aeterna.cli.supervisor_client import quoted
 from aeterna.durable.stores.sqlite.glance import Glance, RunLine
 
 DESCRIPTION = """\
@@ -38,9 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one run."""
-    with Glance(require_store(args.store)) as glance:
-        line = find_run(glance, args.id, args.app)
-        outcome = _outcome(glance, line)
+    server = chosen_server(args)
+    if server is not None:
+        with server.connect() as client:
+            found = client.get(f"/api/workflows/{quoted(args.id)}")
+        line = line_of(found.pop("run"))
+        outcome = found if line.state == "CANCELLED" else {"result": found["result"], "error": found["error"]}
+    else:
+        with Glance(require_store(args.store)) as glance:
+            line = find_run(glance, args.id, args.app)
+            outcome = _outcome(glance, line)
     now = output.now_us()
     if args.json:
         output.print_json({**as_record(line, now), **outcome})
@@ -54,13 +63,14 @@ def _outcome(glance: Glance, line: RunLine) -> dict[str, Any]:
     if line.state not in FINAL:
         return {"result": None, "error": None}
     load_msgspec_quickly()
-    from aeterna.cli.event_records import as_outcome
+    from aeterna.durable.operations.event_records import as_outcome
 
     return as_outcome(glance.history(line, line.length - 1)[-1])
 
 
 def _pairs(line: RunLine, outcome: dict[str, Any], now: int) -> list[tuple[str, str]]:
     state = line.state + (f" ({line.detail})" if line.detail else "")
+    wakes_us = wake_of(line)
     ends = "took" if line.finished_us is not None else "for"
     pairs = [
         ("run", line.id),
@@ -70,7 +80,7 @@ def _pairs(line: RunLine, outcome: dict[str, Any], now: int) -> list[tuple[str, 
         ("what to do", STUCK_HINT.format(id=line.id) if line.detail == "stuck" else ""),
         ("created", output.moment(line.created_us, now)),
         ("finished", "" if line.finished_us is None else output.moment(line.finished_us, now)),
-        ("wakes", "" if line.wake_us is None else output.moment(line.wake_us, now)),
+        ("wakes", "" if wakes_us is None else output.moment(wakes_us, now)),
         (ends, output.duration(span_us(line, now))),
         ("events", str(line.length)),
         ("parent", line.parent or ""),

@@ -35,6 +35,8 @@ def _encode_model(value: Any) -> Any:
 
 
 def _decode_model(kind: type, value: Any) -> Any:
+    if kind is object:
+        return value
     validate: Callable[[Any], Any] | None = getattr(kind, "model_validate", None)
     if validate is None:
         raise NotImplementedError(f"values of type {kind.__qualname__} cannot be rebuilt")

@@ -16,6 +16,7 @@ ReplayEvent = (
     ev.StepCompleted
     | ev.StepFailed
     | ev.StepRetrying
+    | ev.StepHeartbeat
     | ev.TimerStarted
     | ev.TimerFired
     | ev.ChildStarted
@@ -28,6 +29,7 @@ _KINDS: dict[type[ev.Event], Kind] = {
     ev.StepCompleted: Kind.STEP,
     ev.StepFailed: Kind.STEP,
     ev.StepRetrying: Kind.STEP,
+    ev.StepHeartbeat: Kind.STEP,
     ev.TimerStarted: Kind.TIMER,
     ev.TimerFired: Kind.TIMER,
     ev.ChildStarted: Kind.CHILD,
@@ -73,8 +75,14 @@ class Cursor:
         """The code no longer waits; False if the wait was over anyway."""
         if self.pending.pop(key, None) is None:
             return False
-        self._abandoned.add(key)
+        if key.kind is not Kind.SIGNAL:
+            # No event names the wait for a signal: a signal goes to whoever waits for one of its name.
+            self._abandoned.add(key)
         return True
+
+    def receive(self, key: Key) -> None:
+        """The wait for a signal is over."""
+        del self.pending[key]
 
     def complete(self, event: ReplayEvent) -> Key | None:
         """The wait this completion ends, or None if it was abandoned; raises `Mismatch`."""
@@ -104,7 +112,7 @@ class Cursor:
     def describe_pending(self, path: str) -> str:
         """What the code waits for, the waits of ``path`` first, for messages."""
         if not self.pending:
-            return "nothing: the code waits for no step, timer or child here"
+            return "nothing: the code waits for no step, timer, child or signal here"
         ranked = sorted(self.pending, key=lambda key: (key.path != path, key))
         shown = [str(key) for key in ranked[:3]]
         more = len(self.pending) - len(shown)
@@ -114,7 +122,7 @@ class Cursor:
 def fingerprint_of(event: ReplayEvent) -> bytes | None:
     """The recorded input fingerprint, None for events that carry none."""
     match event:
-        case ev.StepCompleted() | ev.StepFailed() | ev.StepRetrying() | ev.ChildStarted():
+        case ev.StepCompleted() | ev.StepFailed() | ev.StepRetrying() | ev.StepHeartbeat() | ev.ChildStarted():
             return event.fingerprint
         case ev.TimerStarted() | ev.TimerFired() | ev.ChildCompleted() | ev.ChildFailed():
             return None
@@ -126,6 +134,7 @@ _VERBS: dict[type[ev.Event], str] = {
     ev.StepCompleted: "completed",
     ev.StepFailed: "failed",
     ev.StepRetrying: "to be retried",
+    ev.StepHeartbeat: "under way",
     ev.TimerStarted: "started",
     ev.TimerFired: "fired",
     ev.ChildStarted: "started",

@@ -45,13 +45,17 @@ class KeyedEvent(Event, frozen=True, array_like=True):
 
 
 class RunCreated(Event, frozen=True, array_like=True, tag=1):
-    """The run exists; its workflow, version and arguments never change afterwards."""
+    """The run exists; its workflow, version and arguments never change afterwards.
+
+    ``origin``: the id of the run that this one was forked from first of all: what the workflow draws (UUIDs, random
+    numbers) follows from that id, as what it drew is part of the history they share; '' = it is no fork."""
 
     workflow: str
     version: str
     arguments: Payload
     parent: str | None = None
     python: str = ""
+    origin: str = ""
 
 
 class RunStarted(Event, frozen=True, array_like=True, tag=2):
@@ -118,9 +122,12 @@ class ChildFailed(KeyedEvent, frozen=True, array_like=True, tag=10):
 
 
 class CancelRequested(Event, frozen=True, array_like=True, tag=11):
-    """Somebody asked to cancel; the workflow sees ``asyncio.CancelledError`` and may clean up."""
+    """Somebody asked to cancel; the workflow sees ``asyncio.CancelledError`` and may clean up.
+
+    ``number``: that of the message that asked for it, here and below; 0 = there was none."""
 
     reason: str = ""
+    number: int = 0
 
 
 class RunCompleted(Event, frozen=True, array_like=True, tag=12):
@@ -148,6 +155,36 @@ class WaitAbandoned(KeyedEvent, frozen=True, array_like=True, tag=15):
     kind: str
 
 
+class SignalReceived(Event, frozen=True, array_like=True, tag=16):
+    """A signal left the run's inbox. The workflow gets it where it waits for one of this name, in this order."""
+
+    number: int
+    id: str
+    name: str
+    payload: Payload
+
+
+class RunPaused(Event, frozen=True, array_like=True, tag=17):
+    """Somebody asked to pause: what is under way ends and is recorded, nothing new begins."""
+
+    reason: str = ""
+    number: int = 0
+
+
+class RunResumed(Event, frozen=True, array_like=True, tag=18):
+    """Somebody asked to go on."""
+
+    number: int = 0
+
+
+class StepHeartbeat(KeyedEvent, frozen=True, array_like=True, tag=19):
+    """An attempt of an activity told how far it is; the next attempt is given the latest ``details``."""
+
+    fingerprint: bytes
+    attempt: int
+    details: Payload
+
+
 AnyEvent = (
     RunCreated
     | RunStarted
@@ -164,5 +201,9 @@ AnyEvent = (
     | RunFailed
     | RunCancelled
     | WaitAbandoned
+    | SignalReceived
+    | RunPaused
+    | RunResumed
+    | StepHeartbeat
 )
 """The closed union of everything a history may hold."""

@@ -25,8 +25,9 @@ class Retry:
 class Run:
     """What a history says about its run. Only `apply` changes it.
 
-    ``timers``, ``children`` and ``retries`` hold what has begun and not ended; ``last_us`` is the time of the last
-    event."""
+    ``timers``, ``children`` and ``retries`` hold what has begun and not ended, ``heartbeats`` what unfinished
+    activities told last; ``last_us`` is the time of the last event. ``last_message`` is the number of the last message
+    that is recorded: numbers rise, so one that is not higher is recorded already. ``origin``: see `ev.RunCreated`."""
 
     __slots__ = (
         "arguments",
@@ -34,8 +35,12 @@ class Run:
         "children",
         "created_us",
         "error",
+        "heartbeats",
+        "is_paused",
+        "last_message",
         "last_us",
         "length",
+        "origin",
         "parent",
         "python",
         "result",
@@ -54,6 +59,7 @@ class Run:
         self.arguments = ev.Payload(b"")
         self.parent: str | None = None
         self.python = ""
+        self.origin = ""
         self.created_us = 0
         self.last_us = 0
         self.length = 0
@@ -61,6 +67,9 @@ class Run:
         self.timers: dict[Key, int] = {}
         self.children: dict[Key, str] = {}
         self.retries: dict[Key, Retry] = {}
+        self.heartbeats: dict[Key, ev.Payload] = {}
+        self.is_paused = False
+        self.last_message = 0
         self.cancel_reason: str | None = None
         self.result: ev.Payload | None = None
         self.error: ev.ErrorRecord | None = None
@@ -85,18 +94,23 @@ def fold(events: Iterable[ev.AnyEvent]) -> Run:
     return run
 
 
-def detail_of(run: Run, *, executing: bool) -> Detail:
-    """What to call the run's present occupation; ``executing``: a step of it runs right now."""
+def detail_of(run: Run, *, executing: bool, signals: bool = False) -> Detail:
+    """What to call the run's present occupation; ``executing``: a step of it runs right now; ``signals``: it waits for
+    one."""
     if run.state is None or run.state.is_final:
         return Detail.NONE
-    if run.state is State.PENDING:
-        return Detail.QUEUED
     if run.cancel_reason is not None:
-        return Detail.CANCELLING
+        return Detail.CANCELLING if run.state is State.RUNNING else Detail.QUEUED
     if executing:
         return Detail.LEASED
+    if run.is_paused:
+        return Detail.PAUSED
+    if run.state is State.PENDING:
+        return Detail.QUEUED
     if run.retries:
         return Detail.RETRYING
+    if signals:
+        return Detail.WAITING_SIGNAL
     if run.timers:
         return Detail.SLEEPING
     return Detail.WAITING_CHILD if run.children else Detail.LEASED
@@ -113,21 +127,31 @@ def _created(run: Run, event: ev.RunCreated) -> None:
     run.arguments = event.arguments
     run.parent = event.parent
     run.python = event.python
+    run.origin = event.origin
     run.created_us = event.at_us
 
 
 def _step_completed(run: Run, event: ev.StepCompleted) -> None:
     run.steps_completed += 1
-    if run.retries:
-        run.retries.pop(key_of(event), None)
+    if run.retries or run.heartbeats:
+        _step_ended(run, key_of(event))
 
 
 def _step_failed(run: Run, event: ev.StepFailed) -> None:
-    run.retries.pop(key_of(event), None)
+    _step_ended(run, key_of(event))
+
+
+def _step_ended(run: Run, key: Key) -> None:
+    run.retries.pop(key, None)
+    run.heartbeats.pop(key, None)
 
 
 def _step_retrying(run: Run, event: ev.StepRetrying) -> None:
     run.retries[key_of(event)] = Retry(event.attempt + 1, event.next_us)
+
+
+def _step_heartbeat(run: Run, event: ev.StepHeartbeat) -> None:
+    run.heartbeats[key_of(event)] = event.details
 
 
 def _timer_started(run: Run, event: ev.TimerStarted) -> None:
@@ -150,11 +174,32 @@ def _child_ended(run: Run, event: ev.ChildCompleted | ev.ChildFailed) -> None:
 
 def _cancel_requested(run: Run, event: ev.CancelRequested) -> None:
     run.cancel_reason = event.reason
+    # A workflow that is to clean up needs its steps.
+    run.is_paused = False
+    _message(run, event.number)
+
+
+def _signal_received(run: Run, event: ev.SignalReceived) -> None:
+    _message(run, event.number)
+
+
+def _paused(run: Run, event: ev.RunPaused) -> None:
+    run.is_paused = run.cancel_reason is None
+    _message(run, event.number)
+
+
+def _resumed(run: Run, event: ev.RunResumed) -> None:
+    run.is_paused = False
+    _message(run, event.number)
+
+
+def _message(run: Run, number: int) -> None:
+    run.last_message = max(run.last_message, number)
 
 
 def _abandoned(run: Run, event: ev.WaitAbandoned) -> None:
     key = Key(Kind(event.kind), event.path, event.name, event.occurrence)
-    for waits in (run.timers, run.children, run.retries):
+    for waits in (run.timers, run.children, run.retries, run.heartbeats):
         waits.pop(key, None)
 
 
@@ -185,4 +230,8 @@ _EFFECTS: dict[type[ev.Event], Callable[[Run, Any], None]] = {
     ev.RunFailed: _failed,
     ev.RunCancelled: _cancelled,
     ev.WaitAbandoned: _abandoned,
+    ev.SignalReceived: _signal_received,
+    ev.RunPaused: _paused,
+    ev.RunResumed: _resumed,
+    ev.StepHeartbeat: _step_heartbeat,
 }

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     STEP = "step"
     TIMER = "timer"
     CHILD = "child"
+    SIGNAL = "signal"
 
 
 class Key(NamedTuple):

@@ -34,8 +34,10 @@ class Detail(StrEnum):
     LEASED = "leased"
     SLEEPING = "sleeping"
     WAITING_CHILD = "waiting_child"
+    WAITING_SIGNAL = "waiting_signal"
     RETRYING = "retrying"
     CANCELLING = "cancelling"
+    PAUSED = "paused"
     STUCK = "stuck"
 
 
@@ -53,12 +55,18 @@ _WHILE_RUNNING: tuple[type[ev.Event], ...] = (
     ev.ChildFailed,
     ev.CancelRequested,
     ev.WaitAbandoned,
+    ev.SignalReceived,
+    ev.RunPaused,
+    ev.RunResumed,
+    ev.StepHeartbeat,
 )
 
 TRANSITIONS: dict[tuple[State | None, type[ev.Event]], State] = {
     (None, ev.RunCreated): State.PENDING,
     (State.PENDING, ev.RunStarted): State.RUNNING,
     (State.PENDING, ev.CancelRequested): State.PENDING,
+    (State.PENDING, ev.RunPaused): State.PENDING,
+    (State.PENDING, ev.RunResumed): State.PENDING,
     (State.PENDING, ev.RunCancelled): State.CANCELLED,
     **{(State.RUNNING, kind): State.RUNNING for kind in _WHILE_RUNNING},
     (State.RUNNING, ev.RunCompleted): State.COMPLETED,

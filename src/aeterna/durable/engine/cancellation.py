@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aeterna.durable.core import events as ev
-from aeterna.durable.core.fold import fold
 from aeterna.durable.core.states import Detail, State
-from aeterna.durable.stores.contract import Append, Appended, Head, RunRow, Store
+from aeterna.durable.stores.contract import (
+    Append,
+    Appended,
+    Head,
+    MessageKind,
+    Notice,
+    NoticeKind,
+    Post,
+    Posted,
+    RunRow,
+    Store,
+)
 from aeterna.kernel.errors import InvalidStateError, RunNotFoundError
 
 if TYPE_CHECKING:
@@ -25,6 +35,8 @@ async def cancel(engine: Engine, run_id: str, reason: str) -> bool:
             raise RunNotFoundError(f"no run has the id {run_id!r} in {engine.store.description}")
         if row.state.is_final:
             raise InvalidStateError(f"run {run_id!r} is {row.state.value} already and cannot be cancelled")
+        if engine.store.is_shared and row.owner not in (None, engine.session):
+            return await _post_cancel(engine, run_id, reason)
         # A run whose creation was committed a moment ago comes into memory before this returns.
         await engine.journal.barrier()
         runner = engine.residents.get(run_id)
@@ -40,6 +52,18 @@ async def cancel(engine: Engine, run_id: str, reason: str) -> bool:
     raise InvalidStateError(
         f"run {run_id!r} belongs to another session: the process that has the store open can cancel it"
     )
+
+
+async def _post_cancel(engine: Engine, run_id: str, reason: str) -> bool:
+    """The run is another session's: leave the request in its inbox."""
+    nothing = ev.Payload(b"jnull")
+    post = Post(run_id, "cancel", MessageKind.CANCEL, reason, nothing, engine.clock.now_us())
+    outcome = await engine.journal.request(post)
+    if not isinstance(outcome, Posted):
+        raise InvalidStateError(f"run {run_id!r} ended just now and cannot be cancelled")
+    kind = NoticeKind.RUNS if outcome.owner is None else NoticeKind.INBOX
+    engine.lookout.announce(Notice(kind, run_id))
+    return not outcome.is_duplicate
 
 
 async def cancel_claimed(store: Store, row: RunRow, now_us: int, reason: str) -> bool:
@@ -70,9 +94,7 @@ async def _cancel_owned(engine: Engine, row: RunRow, reason: str) -> bool | None
     run_id = row.id
     if row.state is State.PENDING or engine.program.find(row.workflow, row.version) is None:
         if await cancel_claimed(engine.store, row, engine.clock.now_us(), reason):
-            engine.children.in_background(lambda: _tell_waiters(engine, run_id))
-            if row.parent is not None:
-                engine.children.ended(row.parent, run_id)
+            engine.lookout.ended_unseen(row)
         return True
     if row.detail is Detail.STUCK:
         # The request is written first: if the code fits by now the workflow sees it, and if not, the run ends by it.
@@ -84,11 +106,3 @@ async def _cancel_owned(engine: Engine, row: RunRow, reason: str) -> bool | None
     await engine.claims.load([row])
     runner = engine.residents.get(run_id)
     return row.detail is Detail.CANCELLING or (runner is not None and runner.cancel(reason))
-
-
-async def _tell_waiters(engine: Engine, run_id: str) -> None:
-    """A queued run has ended without ever having been in memory."""
-    if engine.waiters.has(run_id):
-        run = fold(await engine.store.history(run_id))
-        if run.state is not None and run.state.is_final:
-            engine.waiters.publish(run_id, run)

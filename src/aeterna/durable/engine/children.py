@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aeterna.durable.core.fold import fold
 from aeterna.durable.core.states import State
+from aeterna.durable.engine.background import RETRY_S
 from aeterna.durable.engine.failures import record_error
 from aeterna.durable.engine.program import ChildRequest
 from aeterna.durable.engine.runner import Runner
@@ -21,8 +21,6 @@ from aeterna.kernel.clock import sleep
 from aeterna.kernel.errors import (
     InvalidStateError,
     RunNotFoundError,
-    StoreCorruptError,
-    StoreError,
     WorkflowCancelledError,
 )
 
@@ -31,36 +29,46 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("aeterna.engine")
 
-RETRY_S = 0.5
-
 
 class Children:
     """The parents and children among one engine's runs."""
 
-    def __init__(self, engine: Engine, group: asyncio.TaskGroup) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._group = group
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._is_stopping = False
+        self._parents: dict[str, str] = {}
 
-    def stop(self) -> None:
-        """Leave what is under way; the next engine finds it again."""
-        self._is_stopping = True
-        for task in self._tasks:
-            task.cancel()
+    def awaited(self) -> list[str]:
+        """The children that runs in memory wait for, wherever they are executed."""
+        gone = [child for child, parent in self._parents.items() if not self._engine.is_resident(parent)]
+        for child in gone:
+            del self._parents[child]
+        return list(self._parents)
+
+    def is_awaited(self, child: str) -> bool:
+        """A run that was in memory waits for it."""
+        return child in self._parents
 
     def start(self, parent: Runner, request: ChildRequest) -> None:
         """Create the child unless it exists; `Runner.child_ended` of the parent is called when it has ended."""
-        future = self._engine.create(request.definition, request.arguments, request.child, parent.id)
+        self._parents[request.child] = parent.id
+        future = self._engine.starts.create(request.definition, request.arguments, request.child, parent.id)
         future.add_done_callback(lambda done: self._created(done, parent, request))
 
     def cancel(self, parent: Runner, child: str) -> None:
         """The parent does not wait for the child any more; `Runner.child_given_up` is called when that is durable."""
-        self.in_background(lambda: self._cancel(parent, child))
+        self._parents.pop(child, None)
+        self._engine.background.do(lambda: self._cancel(parent, child))
 
     def ended(self, parent: str, child: str) -> None:
         """A run that has a parent has ended."""
-        self.in_background(lambda: self._tell(parent, child))
+        self._parents.pop(child, None)
+        self._engine.background.do(lambda: self._tell(parent, child))
+
+    def ended_elsewhere(self, child: str) -> None:
+        """A run has ended in another process; a parent in this one may wait for it."""
+        parent = self._parents.get(child)
+        if parent is not None:
+            self.ended(parent, child)
 
     def _created(self, done: asyncio.Future[Created | Exists], parent: Runner, request: ChildRequest) -> None:
         if done.cancelled():
@@ -70,7 +78,7 @@ class Children:
         if parent.is_ended:
             return
         if has_failed:
-            self.in_background(lambda: self._start_later(parent, request))
+            self._engine.background.do(lambda: self._start_later(parent, request))
             return
         outcome = done.result()
         if isinstance(outcome, Exists) and outcome.row.state.is_final:
@@ -105,26 +113,3 @@ class Children:
         if run.state is State.CANCELLED:
             error = record_error(WorkflowCancelledError(f"child run {child!r} was cancelled"))
         runner.child_ended(child, run.result, error)
-
-    def in_background(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Have it done, unless the engine stops first; after a `StoreError` from the beginning, until it works."""
-        if self._is_stopping:
-            return
-        task = self._group.create_task(_supervise(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-async def _supervise(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    while True:
-        try:
-            await work()
-        except StoreCorruptError as error:
-            # It stays in the histories, for a process that finds them repaired.
-            log.error("%s", error, extra={"action": "child"})
-            return
-        except StoreError as error:
-            log.error("will try again: %s", error, extra={"action": "child"})
-        else:
-            return
-        await sleep(RETRY_S)

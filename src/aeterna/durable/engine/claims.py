@@ -8,14 +8,17 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aeterna.durable.core.events import AnyEvent
 from aeterna.durable.core.states import Detail, State
+from aeterna.durable.engine.background import as_callback
 from aeterna.durable.engine.journal import RETRY_FIRST_S, RETRY_LONGEST_S
+from aeterna.durable.engine.messages import keep_from_starting
 from aeterna.durable.engine.program import WorkflowDefinition
+from aeterna.durable.engine.queue_waits import Queues, queue_waits
 from aeterna.durable.engine.timers import Alarm
-from aeterna.durable.stores.contract import Append, Head, RunRow
+from aeterna.durable.stores.contract import ANY, Append, Choice, Head, Message, RunRow
 from aeterna.kernel.clock import sleep
 from aeterna.kernel.errors import StoreCorruptError, StoreError, UnknownWorkflowError
 
@@ -37,6 +40,7 @@ class Claimed:
     row: RunRow
     definition: WorkflowDefinition
     history: list[AnyEvent]
+    messages: list[Message]
 
 
 class Claims:
@@ -48,14 +52,31 @@ class Claims:
         self._is_needed.set()
         self._alarm: Alarm | None = None
         self._is_queueing = False
+        self._may_be_limited = engine.options.tends_store
+        self._is_limited = False
         self._wanted: list[str] = []
         self.exclusive = asyncio.Lock()
         """Held from claiming a run until it is in memory. A session may claim its own run again, which makes the
         epoch of the first claim worthless, so two claims of one run must never overlap."""
+        options = engine.options
+        self.choice = ANY
+        if engine.store.is_shared:
+            # Alone, this process also takes what it cannot execute, to say so in the run's row.
+            self.choice = Choice(engine.program.places(), options.queues, options.capabilities)
 
     def look(self) -> None:
         """There may be something to claim."""
         self._is_needed.set()
+
+    def arrived(self) -> None:
+        """Runs were created, or limits of a queue changed."""
+        self._may_be_limited = self._engine.options.tends_store
+        self._is_needed.set()
+
+    def slot_freed(self) -> None:
+        """A run ended, here or elsewhere, which may let another one of its queue start."""
+        if self._is_limited:
+            self._is_needed.set()
 
     def look_when_free(self) -> None:
         """There is something to claim, but no room for it now."""
@@ -65,6 +86,7 @@ class Claims:
         """A run was created that nobody executes yet. Room may have been made, and looked for in vain, before its
         commit."""
         self._is_queueing = True
+        self._may_be_limited = self._engine.options.tends_store
         self.room_made()
 
     def room_made(self) -> None:
@@ -103,7 +125,7 @@ class Claims:
             self.look_when_free()
             return
         async with self.exclusive:
-            rows = await engine.store.claim(engine.session, engine.clock.now_us(), min(room, CLAIM_BATCH))
+            rows = await engine.store.claim(engine.session, engine.clock.now_us(), min(room, CLAIM_BATCH), self.choice)
             try:
                 await self.load(rows)
             except StoreError:
@@ -126,6 +148,15 @@ class Claims:
                     if row is not None:
                         await self.load([row])
         return engine.residents.get(run_id)
+
+    async def park(self, run_id: str) -> None:
+        """See to a run that has not begun and is asked to end or to pause: that must not wait for its turn."""
+        engine = self._engine
+        row = await engine.store.get_run(run_id)
+        if row is None or row.owner is not None:
+            return
+        if keep_from_starting(row, await engine.store.inbox(run_id), engine.clock.now_us()) is not None:
+            await self.fetch(run_id)
 
     @contextmanager
     def owning(self, run_id: str) -> Iterator[None]:
@@ -157,33 +188,40 @@ class Claims:
     async def _read(self, row: RunRow) -> Claimed | None:
         """The run as it is to be executed here, None if it cannot be."""
         program = self._engine.program
+        messages = await self._engine.store.inbox(row.id)
+        write = keep_from_starting(row, messages, self._engine.clock.now_us())
+        if write is not None:
+            await self._engine.store.commit([write])
+            if write.head is not None and write.head.state.is_final:
+                self._engine.lookout.ended_unseen(row)
+            return None
         definition = program.find(row.workflow, row.version)
         if definition is None or not (row.parent or program.serves(definition)):
             await self._leave_alone(row, self._why_unknown(row))
             return None
         try:
-            return Claimed(row, definition, await self._engine.store.history(row.id))
+            return Claimed(row, definition, await self._engine.store.history(row.id), messages)
         except StoreCorruptError as error:
             await self._leave_alone(row, f"its history cannot be read: {error}")
             return None
 
     async def _adopt(self, claimed: Sequence[Claimed]) -> None:
         engine = self._engine
-        loop = asyncio.get_running_loop()
-        adopted: asyncio.Future[None] = loop.create_future()
 
         def adopt() -> None:
-            # A plain callback, because workflow code must not run inside another task.
-            if not adopted.done():
-                adopted.set_result(None)
             for run in claimed:
-                engine.adopt(run.row, run.row.id, run.definition, run.history, taken_over_by=engine.session)
+                engine.adopt(
+                    run.row, run.row.id, run.definition, run.history, run.messages, taken_over_by=engine.session
+                )
 
-        loop.call_soon(adopt)
-        await adopted
+        await as_callback(adopt)
 
     async def _set_alarm(self) -> None:
         wake_us = await self._engine.store.next_wake()
+        if self._may_be_limited:
+            waits = await queue_waits(cast("Queues", self._engine.store), self._engine.clock.now_us())
+            self._may_be_limited = self._is_limited = waits.is_limited
+            wake_us = min((time for time in (wake_us, waits.next_us) if time is not None), default=None)
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm = None if wake_us is None else self._engine.timers.at(wake_us, self.look)

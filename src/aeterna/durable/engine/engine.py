@@ -1,41 +1,43 @@
 """The engine: keeps the runs of one session alive, in this process.
 
 It owns the journal, the timers and the resident runs, and follows one life: `start`, then `stop`, once. Whatever
-happens in between, a later engine on the same store goes on where this one was."""
+happens in between, a later engine on the same store goes on where this one was, or one beside it if the store is
+shared."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aeterna.durable.core import events as ev
 from aeterna.durable.core.fold import fold
-from aeterna.durable.core.states import Detail, State
 from aeterna.durable.engine import guard
+from aeterna.durable.engine.asking import origin_of, query
+from aeterna.durable.engine.background import Background
 from aeterna.durable.engine.cancellation import cancel
 from aeterna.durable.engine.children import Children
 from aeterna.durable.engine.claims import Claims
-from aeterna.durable.engine.execution import PYTHON, Execution, Wait
+from aeterna.durable.engine.execution import Execution, Wait
 from aeterna.durable.engine.journal import Journal
+from aeterna.durable.engine.lease import Lease
+from aeterna.durable.engine.lookout import Lookout
+from aeterna.durable.engine.mail import Mail
 from aeterna.durable.engine.options import EngineOptions
+from aeterna.durable.engine.own_schedules import OwnSchedules
 from aeterna.durable.engine.program import ChildRequest, Program, WorkflowDefinition
 from aeterna.durable.engine.residents import Residents
 from aeterna.durable.engine.retention import serve_retention
 from aeterna.durable.engine.run_log import RunLog
 from aeterna.durable.engine.runner import Runner
+from aeterna.durable.engine.starts import Starts
 from aeterna.durable.engine.steps import StepExecutor
+from aeterna.durable.engine.tenure import Tenure
 from aeterna.durable.engine.timers import Timers
 from aeterna.durable.engine.waiters import Waiters
 from aeterna.durable.engine.work import Work
-from aeterna.durable.stores.contract import Created, CreateRun, Exists, RunRow, Store
-from aeterna.kernel.errors import (
-    AeternaError,
-    StoreError,
-    WorkflowIdConflictError,
-)
+from aeterna.durable.stores.contract import Created, Message, RunRow, Store
+from aeterna.kernel.errors import AeternaError
 
 log = logging.getLogger("aeterna.engine")
 
@@ -49,19 +51,31 @@ class Engine:
         self.program = program
         self.clock = self.options.clock
         self.durability = self.options.durability
-        self.session = 0
+        self.tenure = Tenure(self)
+        self.lease: Lease | None = self.tenure.lease
+        self.lookout = Lookout(self)
+        self.mail = Mail(self)
+        self.background: Background
         self.timers: Timers
         self.steps: StepExecutor
         self.journal: Journal
         self.waiters = Waiters()
         self.residents = Residents(self.options.limits)
         self.claims: Claims
-        self.children: Children
+        self.starts = Starts(self)
+        self.children = Children(self)
+        self.schedules = OwnSchedules(self)
+        self.stuck_here: set[str] = set()
         self._tasks: asyncio.TaskGroup
         self._end: asyncio.Future[None]
         self._step_tasks: set[asyncio.Task[None]] = set()
         self._callbacks_at_end: list[Callable[[], None]] = []
         self._main: asyncio.Task[None] | None = None
+
+    @property
+    def session(self) -> int:
+        """The number of its session, 0 before `start`."""
+        return self.tenure.session
 
     # Life.
 
@@ -72,9 +86,11 @@ class Engine:
         """
         if self._main is not None:
             return
+        self.store.watch(self.lookout.hear)
         await self.store.open()
+        self.claims = Claims(self)
         try:
-            self.session = await self.store.open_session(self.clock.now_us(), socket.gethostname(), os.getpid())
+            await self.tenure.open()
         except BaseException:
             await self.store.close()
             raise
@@ -83,7 +99,6 @@ class Engine:
         self.timers = Timers(self.clock)
         self.steps = StepExecutor(self.clock, limits.payload_bytes_max, limits.step_threads_max)
         self.journal = Journal(self.store, self.clock, self.waiters)
-        self.claims = Claims(self)
         self._end = asyncio.get_running_loop().create_future()
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._main = asyncio.create_task(self._serve(ready), name="aeterna-engine")
@@ -128,10 +143,13 @@ class Engine:
     async def _serve(self, ready: asyncio.Future[None]) -> None:
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                self.children = Children(self, self._tasks)
+                self.background = Background(self._tasks)
                 services = [
                     self._tasks.create_task(self.journal.serve(), name="aeterna-journal"),
                     self._tasks.create_task(self.claims.serve(), name="aeterna-claims"),
+                    self._tasks.create_task(self.lookout.serve(), name="aeterna-lookout"),
+                    self._tasks.create_task(self.schedules.serve(), name="aeterna-schedules"),
+                    self._tasks.create_task(self.tenure.serve(), name="aeterna-tenure"),
                 ]
                 if self.options.retention_us is not None:
                     services.append(self._tasks.create_task(serve_retention(self.store, self.clock, self.options)))
@@ -153,7 +171,8 @@ class Engine:
     async def _leave(self, services: list[asyncio.Task[None]]) -> None:
         # Done already unless this is a cancellation; from here on no run comes into memory.
         self._finish()
-        services[1].cancel()
+        for service in services[1:4]:
+            service.cancel()
         step_tasks: list[asyncio.Task[None]] = []
         for runner in self.residents.all():
             runner.flush()
@@ -173,12 +192,8 @@ class Engine:
             committed.cancel()
         for service in services:
             service.cancel()
-        self.children.stop()
-        try:
-            await self.store.close_session(self.session, self.clock.now_us())
-        except StoreError as error:
-            # The next engine on this store declares the session dead by itself.
-            log.warning("session %d could not be closed: %s", self.session, error, extra={"action": "close_session"})
+        self.background.stop()
+        await self.tenure.close()
 
     # Starting runs.
 
@@ -187,57 +202,7 @@ class Engine:
 
         Raises `WorkflowIdConflictError` if the id belongs to another workflow, or the `StoreError` that kept it from
         being recorded."""
-        outcome = await self.create(definition, arguments, run_id, None)
-        if isinstance(outcome, Exists) and outcome.row.workflow != definition.name:
-            raise WorkflowIdConflictError(
-                f"workflow id {run_id!r} belongs to a run of workflow {outcome.row.workflow!r}, "
-                f"not {definition.name!r}: choose another id"
-            )
-        return isinstance(outcome, Created)
-
-    def create(
-        self, definition: WorkflowDefinition, arguments: ev.Payload, run_id: str, parent: str | None
-    ) -> asyncio.Future[Created | Exists]:
-        """Create a run with the next commit, and begin it then if there is room; otherwise it is queued."""
-        now_us = self.clock.now_us()
-        created = ev.RunCreated(now_us, definition.name, definition.version, arguments, parent, PYTHON)
-        if self.residents.reserve():
-            events: list[ev.AnyEvent] = [created, ev.RunStarted(now_us, self.session)]
-            write = self._creation(definition, run_id, parent, events, State.RUNNING)
-            future = self.journal.create(write)
-            future.add_done_callback(lambda done: self._begin(done, definition, run_id, events))
-            return future
-        future = self.journal.create(self._creation(definition, run_id, parent, [created], State.PENDING))
-        future.add_done_callback(self._queued)
-        return future
-
-    def _queued(self, done: asyncio.Future[Created | Exists]) -> None:
-        # A failure concerns whoever asked, who may be gone by now; it is not to be reported as unheard.
-        if not done.cancelled() and done.exception() is None:
-            self.claims.queued()
-
-    def _creation(
-        self, definition: WorkflowDefinition, run_id: str, parent: str | None, events: list[ev.AnyEvent], state: State
-    ) -> CreateRun:
-        is_queued = state is State.PENDING
-        detail = Detail.QUEUED if is_queued else Detail.LEASED
-        owner = None if is_queued else self.session
-        return CreateRun(run_id, definition.name, definition.version, state, detail, owner, tuple(events), parent)
-
-    def _begin(
-        self,
-        done: asyncio.Future[Created | Exists],
-        definition: WorkflowDefinition,
-        run_id: str,
-        events: list[ev.AnyEvent],
-    ) -> None:
-        self.residents.unreserve()
-        self.claims.room_made()
-        if done.cancelled() or done.exception() is not None or self._end.done():
-            return
-        outcome = done.result()
-        if isinstance(outcome, Created):
-            self.adopt(outcome, run_id, definition, events)
+        return isinstance(await self.starts.find_or_create(definition, arguments, run_id), Created)
 
     def adopt(
         self,
@@ -245,18 +210,20 @@ class Engine:
         run_id: str,
         definition: WorkflowDefinition,
         history: list[ev.AnyEvent],
+        messages: Sequence[Message] = (),
         *,
         taken_over_by: int | None = None,
     ) -> None:
-        """Bring a run into memory, unless the engine is leaving. Call it from a plain callback; ``history`` is all
-        there is of it in the store."""
+        """Bring a run into memory, unless the engine is leaving. Call it from a plain callback; ``history`` and
+        ``messages`` are all there is of it in the store."""
         if self._end.done():
             return
-        execution = Execution(run_id, definition, self.options.limits.payload_bytes_max)
+        self.stuck_here.discard(run_id)
+        execution = Execution(run_id, definition, self.options.limits.payload_bytes_max, origin=origin_of(history))
         runner = Runner(run_id, execution, self)
         run_log = RunLog(row.key, row.epoch, fold(history), self.journal, self.durability, runner)
         self.residents.add(runner)
-        runner.start(run_log, history, taken_over_by=taken_over_by)
+        runner.start(run_log, history, messages, taken_over_by=taken_over_by)
         for surplus in self.residents.surplus():
             surplus.release()
 
@@ -268,6 +235,46 @@ class Engine:
         Raises `RunNotFoundError`, or `InvalidStateError` if the run has ended or belongs to another session.
         """
         return await cancel(self, run_id, reason)
+
+    # Talking with runs and about them.
+
+    async def query(self, run_id: str, name: str, arguments: ev.Payload) -> ev.Payload:
+        """What the run answers to a query, whoever owns it; ``arguments`` is ``[args, kwargs]``, encoded.
+
+        Raises `RunNotFoundError`, `UnknownWorkflowError` if its code is not here, `UsageError` for an unknown query,
+        and `QueryFailedError`.
+        """
+        return await query(self, run_id, name, arguments)
+
+    @property
+    def is_serving(self) -> bool:
+        """It has started and is not leaving."""
+        return self._main is not None and not self._end.done()
+
+    @property
+    def is_expecting(self) -> bool:
+        """A run may be on its way into memory."""
+        return self.residents.is_expecting or self.claims.exclusive.locked()
+
+    def go_on(self) -> None:
+        """The lease holds again: start what waited for that. Call it from a plain callback."""
+        for runner in self.residents.all():
+            runner.go_on()
+
+    def drop(self, run_id: str) -> None:
+        """The run was ended by somebody else, whether it is in memory or not. Call it from a plain callback."""
+        runner = self.residents.get(run_id)
+        if runner is not None:
+            self.residents.remove(runner)
+            runner.close()
+            self.claims.room_made()
+
+    def drop_all(self) -> None:
+        """The session is over, and with it the right to what is in memory. Call it from a plain callback."""
+        for runner in self.residents.all():
+            self.residents.remove(runner)
+            runner.close()
+        self.claims.room_made()
 
     # What runners ask (see `runner.Host`).
 
@@ -292,7 +299,7 @@ class Engine:
         self.children.cancel(runner, child)
 
     def note_waiting(self, runner: Runner, *, is_waiting: bool) -> None:
-        self.residents.note_waiting(runner, is_waiting=is_waiting)
+        self.residents.note_waiting(runner, is_waiting=is_waiting, now_us=self.clock.monotonic_us())
         if is_waiting:
             self.claims.room_made()
 
@@ -302,6 +309,7 @@ class Engine:
             self.waiters.publish(runner.id, run)
             if run.parent is not None:
                 self.children.ended(run.parent, runner.id)
+            self.lookout.ended_here(runner.id)
             self.claims.room_made()
 
     def released(self, runner: Runner) -> None:
@@ -325,6 +333,7 @@ class Engine:
     def stuck(self, runner: Runner, error: Exception) -> None:
         log.error("run %s is stuck: %s", runner.id, error, extra={"action": "stuck", "run_id": runner.id})
         if self.residents.remove(runner):
+            self.stuck_here.add(runner.id)
             self.waiters.fail(runner.id, error)
             self.claims.room_made()
 

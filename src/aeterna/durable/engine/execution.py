@@ -23,12 +23,15 @@ from aeterna.durable.engine.failures import rebuild_error, record_error
 from aeterna.durable.engine.program import (
     ChildRequest,
     Request,
+    SignalRequest,
     StepDefinition,
     StepRequest,
     TimerRequest,
     WorkflowDefinition,
 )
+from aeterna.durable.engine.queries import Queries
 from aeterna.durable.engine.run_loop import RunLoop, RunTask
+from aeterna.durable.engine.signals import Signals
 from aeterna.kernel.errors import Evicted, NonDeterminismError, NotDurableError, SerializationError
 
 log = logging.getLogger("aeterna.engine")
@@ -56,19 +59,25 @@ class Wait:
 
 class Execution:
     """The living part of a run. ``is_replaying``: workflow code repeats what its history already holds;
-    ``is_closing``: it is being left, and nothing it does is recorded any more."""
+    ``is_closing``: it is being left, and nothing it does is recorded any more. ``origin``: the id that what it draws
+    follows from, '' = its own (see `ev.RunCreated`)."""
 
-    def __init__(self, run_id: str, definition: WorkflowDefinition, payload_bytes_max: int) -> None:
+    def __init__(
+        self, run_id: str, definition: WorkflowDefinition, payload_bytes_max: int, *, origin: str = ""
+    ) -> None:
         self.run_id = run_id
+        self._origin = origin or run_id
         self.definition = definition
         self.payload_bytes_max = payload_bytes_max
         self.now_us = 0
         self.cursor = Cursor()
         self.waits: dict[Key, Wait] = {}
+        self.signals = Signals()
+        self.queries = Queries()
         self.is_closing = False
         self.is_replaying = False
         # To the type checker the loop is abstract: what it lacks is there and refuses (see the end of run_loop).
-        self._loop = RunLoop(run_id, self)  # type: ignore[abstract]
+        self._loop = RunLoop(self._origin, self)  # type: ignore[abstract]
         self._main: RunTask[Any] | None = None
         self._cancel_reason: str | None = None
         self._requests: list[Wait] = []
@@ -130,14 +139,16 @@ class Execution:
                 wait = self._completed_wait(event)
                 if wait is not None:
                     self._resolve(wait, None)
-            case ev.TimerStarted() | ev.ChildStarted() | ev.StepRetrying():
+            case ev.SignalReceived():
+                self._receive(event.name, event.payload)
+            case ev.TimerStarted() | ev.ChildStarted() | ev.StepRetrying() | ev.StepHeartbeat():
                 self.cursor.check(event)
             case ev.CancelRequested():
                 self._cancel(event.reason)
             case ev.RunCreated():
                 self._begin(event)
             case _:
-                # RunStarted, WaitAbandoned and the final events tell nothing that the code could wait for.
+                # RunStarted, WaitAbandoned, pauses and the final events tell nothing that the code could wait for.
                 pass
 
     def _begin(self, event: ev.RunCreated) -> None:
@@ -150,6 +161,13 @@ class Execution:
     ) -> Wait | None:
         key = self.cursor.complete(event)
         return None if key is None else self.waits.pop(key)
+
+    def _receive(self, name: str, payload: ev.Payload, *, is_returned: bool = False) -> None:
+        wait = self.signals.receive(name, payload, is_returned=is_returned)
+        if wait is not None:
+            self.cursor.receive(wait.key)
+            del self.waits[wait.key]
+            self._resolve(wait, payload)
 
     def _resolve(self, wait: Wait, value: Any) -> None:
         if not wait.future.done():
@@ -270,17 +288,35 @@ class Execution:
         request = ChildRequest(definition, arguments, mark, child_run_id(self.run_id, key))
         return await self._wait(self._ask(key, request))
 
+    async def wait_signal(self, name: str) -> ev.Payload:
+        """The next signal of that name: the first that came and was not taken, or the first to come."""
+        task = self._current_task(f"ctx.wait_signal({name!r})")
+        payload = self.signals.take(name)
+        if payload is not None:
+            return payload
+        wait = self._ask(self.cursor.issue(Kind.SIGNAL, task.path, name), SignalRequest(name))
+        self.signals.wait(name, wait)
+        try:
+            received: ev.Payload = await wait.future
+        except asyncio.CancelledError:
+            if wait.future.done() and not wait.future.cancelled() and not self.is_closing:
+                # It came, and in the same moment the code gave up: whoever waits next gets it.
+                self._receive(name, wait.future.result(), is_returned=True)
+            self.give_up(wait)
+            raise
+        return received
+
     def draw_uuid(self) -> uuid.UUID:
         """The current task's next UUID."""
         task = self._current_task("ctx.uuid()")
         task.uuids += 1
-        return derive_uuid(self.run_id, task.path, task.uuids)
+        return derive_uuid(self._origin, task.path, task.uuids)
 
     def task_random(self) -> random.Random:
         """The current task's random generator."""
         path = self._current_task("ctx.random()").path
         if path not in self._randoms:
-            self._randoms[path] = random.Random(derive_seed(self.run_id, path))
+            self._randoms[path] = random.Random(derive_seed(self._origin, path))
         return self._randoms[path]
 
     def _current_task(self, what: str) -> RunTask[Any]:
@@ -298,6 +334,8 @@ class Execution:
         """The code does not wait for this any more; its late event will be passed over."""
         if not self.is_closing and self.cursor.abandon(wait.key):
             del self.waits[wait.key]
+            if isinstance(wait.request, SignalRequest):
+                self.signals.give_up(wait.request.name, wait)
             self._abandoned.append(wait)
 
     def _ask(self, key: Key, request: Request) -> Wait:
@@ -329,7 +367,7 @@ def own_keywords(keywords: dict[str, Any]) -> dict[str, Any]:
 
 def _result_type(wait: Wait) -> Any:
     request = wait.request
-    return Any if isinstance(request, TimerRequest) else request.definition.result_type
+    return Any if isinstance(request, TimerRequest | SignalRequest) else request.definition.result_type
 
 
 def _forget(task: RunTask[Any]) -> None:

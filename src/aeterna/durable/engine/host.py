@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from aeterna.durable.core.states import Detail
 from aeterna.durable.engine.durability import Durability
 from aeterna.durable.engine.execution import Wait
+from aeterna.durable.engine.lease import Lease
 from aeterna.durable.engine.program import ChildRequest
 from aeterna.durable.engine.steps import StepExecutor
 from aeterna.durable.engine.timers import Timers
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from aeterna.durable.engine.runner import Runner
     from aeterna.durable.engine.work import Work
 
-WAITING = frozenset({Detail.SLEEPING, Detail.WAITING_CHILD, Detail.RETRYING})
+WAITING = frozenset(
+    {Detail.SLEEPING, Detail.WAITING_CHILD, Detail.WAITING_SIGNAL, Detail.RETRYING, Detail.PAUSED},
+)
 """Occupations that need no worker: such a run may leave memory."""
 
 
@@ -28,6 +31,11 @@ class Host(Protocol):
     timers: Timers
     steps: StepExecutor
     durability: Durability
+
+    @property
+    def lease(self) -> Lease | None:
+        """How long steps may begin; None = as long as the process lives."""
+        ...
 
     def spawn(self, work: Work, wait: Wait, attempt: int) -> asyncio.Task[None]:
         """Run `Work.run_step` as a task of the engine."""

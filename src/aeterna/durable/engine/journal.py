@@ -12,6 +12,8 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from aeterna.durable.engine.run_log import RunLog
 from aeterna.durable.stores.contract import Append, Created, CreateRun, Exists, FencedOff, Outcome, Store, Write
 from aeterna.kernel.clock import Clock, sleep
@@ -36,17 +38,20 @@ class Observer(Protocol):
         ...
 
 
+Request = tuple[Write, asyncio.Future[Any]]
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one transaction holds: the creations and appends, with who is to be told."""
+    """What one transaction holds: the requests (creations above all) and appends, with who is to be told."""
 
-    creations: list[tuple[CreateRun, asyncio.Future[Created | Exists]]]
+    requests: list[Request]
     appends: list[tuple[RunLog, Append]]
 
     @property
     def writes(self) -> list[Write]:
-        """The writes in their order: creations, then appends."""
-        return [*(write for write, _ in self.creations), *(write for _, write in self.appends)]
+        """The writes in their order: requests, then appends."""
+        return [*(write for write, _ in self.requests), *(write for _, write in self.appends)]
 
 
 class Journal:
@@ -61,7 +66,7 @@ class Journal:
         self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._logs: dict[RunLog, None] = {}
-        self._creations: list[tuple[CreateRun, asyncio.Future[Created | Exists]]] = []
+        self._requests: list[Request] = []
         self._barriers: list[asyncio.Future[None]] = []
         self._is_due = False
         self._handed: Batch | None = None
@@ -76,7 +81,11 @@ class Journal:
 
     def create(self, write: CreateRun) -> asyncio.Future[Created | Exists]:
         """Create a run with the next commit; the future fails with the `StoreError` if that commit does."""
-        future: asyncio.Future[Created | Exists] = self._loop.create_future()
+        return self.request(write)
+
+    def request(self, write: Write) -> asyncio.Future[Any]:
+        """Carry out any write with the next commit; the future has its outcome, or fails as that of `create`."""
+        future: asyncio.Future[Any] = self._loop.create_future()
         if self._ended is not None:
             future.set_exception(self._ended)
             return future
@@ -84,7 +93,7 @@ class Journal:
             # A commit is being tried again and again; the caller is told at once, and can decide.
             future.set_exception(self._failure)
             return future
-        self._creations.append((write, future))
+        self._requests.append((write, future))
         self._call_turn()
         return future
 
@@ -101,8 +110,8 @@ class Journal:
         """Nothing is committed any more: whoever still waits for a commit hears it."""
         ended = AeternaError("the engine has stopped; nothing that was not acknowledged is recorded")
         self._ended = ended
-        handed = [] if self._handed is None else self._handed.creations
-        waiting: list[asyncio.Future[Any]] = [future for _, future in [*self._creations, *handed]]
+        handed = [] if self._handed is None else self._handed.requests
+        waiting: list[asyncio.Future[Any]] = [future for _, future in [*self._requests, *handed]]
         waiting.extend(self._barriers)
         for future in waiting:
             if not future.done():
@@ -150,20 +159,20 @@ class Journal:
 
     def _take(self) -> Batch:
         logs = list(self._logs)[:WRITES_PER_COMMIT_MAX]
-        creations: list[tuple[CreateRun, asyncio.Future[Created | Exists]]] = []
+        requests: list[Request] = []
         if len(logs) == len(self._logs):
             # A child must not exist before what its parent had seen when it asked for it.
-            creations = self._creations[:WRITES_PER_COMMIT_MAX]
-            del self._creations[: len(creations)]
+            requests = self._requests[:WRITES_PER_COMMIT_MAX]
+            del self._requests[: len(requests)]
         now_us = self._clock.now_us()
         appends = []
         for run_log in logs:
             del self._logs[run_log]
             appends.append((run_log, run_log.take(now_us)))
-        return Batch(creations, appends)
+        return Batch(requests, appends)
 
     def _go_on(self) -> None:
-        if self._logs or self._creations:
+        if self._logs or self._requests:
             self._call_turn()
             return
         barriers, self._barriers = self._barriers, []
@@ -180,10 +189,14 @@ class Journal:
                 log.error("commit failed, will try again: %s", error, extra={"action": "commit_failed"})
                 self._failure = error
                 self._observer.store_failed(error)
-                self._refuse(batch.creations, error)
-                self._refuse(self._creations, error)
+                self._refuse(batch.requests, error)
+                self._refuse(self._requests, error)
                 if not batch.appends:
                     return []
+                # Where the answer was lost and not the question, they are in the store already.
+                batch.appends[:] = [
+                    (each, msgspec.structs.replace(write, is_repeat=True)) for each, write in batch.appends
+                ]
             else:
                 self._succeeded()
                 return outcomes
@@ -196,12 +209,12 @@ class Journal:
             self._observer.store_recovered()
 
     @staticmethod
-    def _refuse(creations: list[tuple[CreateRun, asyncio.Future[Created | Exists]]], error: StoreError) -> None:
-        """Fail the creations to their callers; appends are facts and stay."""
-        for _, future in creations:
+    def _refuse(requests: list[Request], error: StoreError) -> None:
+        """Fail the requests to their callers; appends are facts and stay."""
+        for _, future in requests:
             if not future.done():
                 future.set_exception(error)
-        creations.clear()
+        requests.clear()
 
     def _tell_and_go_on(self, batch: Batch, outcomes: list[Outcome], told: asyncio.Future[None]) -> None:
         self._handed = None
@@ -212,13 +225,13 @@ class Journal:
 
     @staticmethod
     def _tell(batch: Batch, outcomes: list[Outcome]) -> None:
-        created = len(batch.creations)
-        for (_, future), outcome in zip(batch.creations, outcomes, strict=False):
-            if not isinstance(outcome, Created | Exists):
+        requested = len(batch.requests)
+        for (write, future), outcome in zip(batch.requests, outcomes, strict=False):
+            if isinstance(write, CreateRun) and not isinstance(outcome, Created | Exists):
                 raise InvariantError(f"the store answered {outcome!r} to a creation")
             if not future.done():
                 future.set_result(outcome)
-        for (run_log, write), outcome in zip(batch.appends, outcomes[created:], strict=True):
+        for (run_log, write), outcome in zip(batch.appends, outcomes[requested:], strict=True):
             if isinstance(outcome, FencedOff):
                 run_log.fenced()
             else:

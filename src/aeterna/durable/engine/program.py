@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class StepDefinition:
     """A unit of work. ``function`` is async or plain (``is_async``); a plain one runs in a thread. ``result_type``
     shapes the recorded result when it is read. ``timeout_us`` bounds one attempt. ``pure``: no effect outside, so the
-    run may go on before the result is committed, and running it again is harmless."""
+    run may go on before the result is committed, and running it again is harmless. ``is_activity``: its attempts may
+    tell how far they are; ``heartbeat_timeout_us``: one that says nothing for so long has failed."""
 
     name: str
     function: Callable[..., Any]
@@ -27,6 +28,8 @@ class StepDefinition:
     timeout_us: int | None = None
     pure: bool = False
     result_type: Any = Any
+    is_activity: bool = False
+    heartbeat_timeout_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,24 @@ class WorkflowDefinition:
     version: str
     invoke: Callable[[Execution, Payload], Coroutine[Any, Any, Any]]
     result_type: Any = Any
+
+
+@dataclass(frozen=True, slots=True)
+class StartOptions:
+    """How a run starts, where it is not to begin at once in the process that asks for it.
+
+    ``queue``: where it waits for its turn, by ``priority`` (lower is sooner) and fairly among each ``share``.
+    ``delay_us``: not before so long. ``singleton``: while an unfinished run has the same, there is no second one; with
+    ``debounce``, one that has not begun is given these arguments and this delay. ``requires``: capabilities of the
+    worker."""
+
+    queue: str = ""
+    priority: int = 0
+    share: str = ""
+    delay_us: int = 0
+    singleton: str | None = None
+    debounce: bool = False
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +88,14 @@ class ChildRequest:
     child: str
 
 
-Request = StepRequest | TimerRequest | ChildRequest
+@dataclass(frozen=True, slots=True)
+class SignalRequest:
+    """Workflow code asks for the next signal of that name."""
+
+    name: str
+
+
+Request = StepRequest | TimerRequest | ChildRequest | SignalRequest
 
 
 class Program:
@@ -88,9 +116,18 @@ class Program:
         self._workflows[place] = definition
         return True
 
+    @property
+    def serves_all(self) -> bool:
+        """It takes over runs of every workflow it has."""
+        return self._served is None
+
     def serves(self, definition: WorkflowDefinition) -> bool:
         """Runs of it that nobody owns are taken over."""
         return self._served is None or (definition.name, definition.version) in self._served
+
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """The (name, version) of those whose runs it takes over."""
+        return tuple(place for place, definition in self._workflows.items() if self.serves(definition))
 
     def find(self, name: str, version: str) -> WorkflowDefinition | None:
         """The definition that runs of this name and version are pinned to."""

@@ -12,7 +12,7 @@ class Residents:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._runners: dict[str, Runner] = {}
-        self._waiting: set[Runner] = set()
+        self._waiting: dict[Runner, int] = {}
         self._reserved = 0
 
     def all(self) -> list[Runner]:
@@ -50,15 +50,24 @@ class Residents:
         if self._runners.get(runner.id) is not runner:
             return False
         del self._runners[runner.id]
-        self._waiting.discard(runner)
+        self._waiting.pop(runner, None)
         return True
 
-    def note_waiting(self, runner: Runner, *, is_waiting: bool) -> None:
+    def note_waiting(self, runner: Runner, *, is_waiting: bool, now_us: int) -> None:
         """A resident run began or stopped to do nothing but wait."""
         if is_waiting and self._runners.get(runner.id) is runner:
-            self._waiting.add(runner)
+            self._waiting.setdefault(runner, now_us)
         else:
-            self._waiting.discard(runner)
+            self._waiting.pop(runner, None)
+
+    def waiting_since(self, since_us: int) -> list[Runner]:
+        """Those that have done nothing but wait since then, the longest first."""
+        return [runner for runner, began_us in self._waiting.items() if began_us <= since_us]
+
+    @property
+    def is_expecting(self) -> bool:
+        """A run is being created that is to come into memory."""
+        return self._reserved > 0
 
     def surplus(self) -> list[Runner]:
         """Waiting runs to evict so that the cache keeps its bound, the longest waits first.

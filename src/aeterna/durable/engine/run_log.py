@@ -43,6 +43,8 @@ class RunLog:
     """The history of one run from where the store's part of it ends."""
 
     __slots__ = (
+        "_consumed",
+        "_consumed_last",
         "_head",
         "_journal",
         "_outbox",
@@ -69,6 +71,8 @@ class RunLog:
         self._outbox: list[ev.AnyEvent] = []
         self._undelivered: list[ev.AnyEvent] = []
         self._head: Head | None = None
+        self._consumed: tuple[int, ...] = ()
+        self._consumed_last = 0
         self._unsaved_steps = 0
 
     @property
@@ -98,6 +102,14 @@ class RunLog:
         self._head = head
         self._journal.mark(self)
 
+    def consume(self, number: int) -> None:
+        """Take this message out of the inbox with the next commit, which is that of the events appended before; one
+        that was taken out before is passed over, as an inbox may be read while a commit is on its way."""
+        if number > self._consumed_last:
+            self._consumed_last = number
+            self._consumed += (number,)
+            self._journal.mark(self)
+
     def flush(self) -> None:
         """Commit what is recorded, whatever the policy would wait for."""
         if self._outbox or self._head is not None:
@@ -112,10 +124,11 @@ class RunLog:
 
     def take(self, now_us: int) -> Append:
         """Everything recorded and not yet committed, as one write."""
-        write = Append(self.key, self.epoch, self._taken, tuple(self._outbox), now_us, self._head)
+        write = Append(self.key, self.epoch, self._taken, tuple(self._outbox), now_us, self._head, self._consumed)
         self._taken += len(self._outbox)
         self._outbox.clear()
         self._head = None
+        self._consumed = ()
         self._unsaved_steps = 0
         return write
 

@@ -7,6 +7,7 @@ it asks for and gives up is acted on; what comes of that is appended to the log,
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from aeterna.durable.core import events as ev
 from aeterna.durable.core.fold import Run, detail_of, next_wake_us
@@ -14,13 +15,14 @@ from aeterna.durable.core.states import Detail, State
 from aeterna.durable.engine.durability import Level
 from aeterna.durable.engine.execution import Execution
 from aeterna.durable.engine.host import WAITING, Host
+from aeterna.durable.engine.messages import record
 from aeterna.durable.engine.run_log import RunLog
 from aeterna.durable.engine.work import Work
-from aeterna.durable.stores.contract import Head
+from aeterna.durable.stores.contract import NEVER_US, Head, Message, MessageKind
 from aeterna.kernel.errors import NotDurableError
 
 WAITS_FOR_NOTHING = (
-    "waits for something that cannot come: no step, timer or child is under way that could wake it. "
+    "waits for something that cannot come: no step, timer, child or signal could wake it. "
     "Does it wait for an asyncio object that only code outside the workflow would set?"
 )
 
@@ -41,6 +43,7 @@ class Runner:
         self.work = Work(self)
         self.seen = 0
         self._detail = Detail.LEASED
+        self._note = ""
         self._final: ev.RunCompleted | ev.RunFailed | ev.RunCancelled | None = None
         self._obstacle: Exception | None = None
         self._released_at = 0
@@ -49,10 +52,18 @@ class Runner:
 
     # Life.
 
-    def start(self, log: RunLog, history: list[ev.AnyEvent], *, taken_over_by: int | None = None) -> None:
+    def start(
+        self,
+        log: RunLog,
+        history: list[ev.AnyEvent],
+        messages: Sequence[Message] = (),
+        *,
+        taken_over_by: int | None = None,
+    ) -> None:
         """Bring the workflow code to where its history ends and go on from there. Call it from a plain callback.
 
-        ``log.run`` must be the fold of ``history``. ``taken_over_by``: the session to record as the one that goes on.
+        ``log.run`` must be the fold of ``history``; ``messages`` is what the inbox holds. ``taken_over_by``: the
+        session to record as the one that goes on.
         """
         self.log = log
         self.run = log.run
@@ -61,6 +72,9 @@ class Runner:
             has_run = taken_over_by is not None and any(type(event) is ev.RunStarted for event in history)
             self.execution.replay(history, is_first_time=not has_run)
         except Exception as error:  # noqa: BLE001 - code that fails outside its own task must not leave the run unheard
+            # Signals stay for code that fits; what asked for this very trial is answered by it.
+            asked = [message for message in messages if message.kind in (MessageKind.CANCEL, MessageKind.RESUME)]
+            record(asked, log, self.now_us())
             self._stuck(error)
             return
         if taken_over_by is not None:
@@ -70,7 +84,11 @@ class Runner:
             if key not in self.execution.waits:
                 # The code gave it up in an earlier process, which ended before it could record that.
                 self.work.drop(key)
+        # Before anything begins: a pause must keep it from that.
+        record(messages, self.log, self.now_us())
         self._act()
+        if messages:
+            log.flush()
 
     def cancel(self, reason: str) -> bool:
         """Record a request to cancel; False if there is one already or the run has ended."""
@@ -81,6 +99,21 @@ class Runner:
         self.publish_detail()
         self.log.flush()
         return True
+
+    def receive(self, messages: Sequence[Message]) -> None:
+        """Record what is in the run's inbox; what is recorded already is passed over. Call it from a plain callback."""
+        if self.is_ended or self.is_releasing:
+            # They stay there, for whoever has the run next.
+            return
+        record(messages, self.log, self.now_us())
+        self.publish_detail()
+        self.log.flush()
+
+    def go_on(self) -> None:
+        """What held steps back may be over."""
+        if not self.is_ended:
+            self.work.go_on()
+            self.publish_detail()
 
     def child_ended(self, child: str, result: ev.Payload | None, error: ev.ErrorRecord | None) -> None:
         """The child run has ended with a result or an error."""
@@ -105,24 +138,33 @@ class Runner:
 
     @property
     def wake_us(self) -> int | None:
-        """When the run's next timer is due."""
-        return next_wake_us(self.run)
+        """When a process that finds the run unowned must look at it: with its next timer if nothing but that or a
+        message can move it; at once (None) otherwise. Perhaps a step was cut off, a child has ended, or a cancellation
+        was not seen."""
+        run = self.run
+        if self.work.is_executing or run.children or run.cancel_reason is not None:
+            return None
+        if run.is_paused:
+            return NEVER_US
+        wake_us = next_wake_us(run)
+        return NEVER_US if wake_us is None and self.execution.signals.is_waited_for else wake_us
 
     @property
     def is_waiting(self) -> bool:
-        """The run only waits for its own timers, and everything it recorded is committed: it may leave memory.
+        """The run only waits for its own timers or for messages, and everything it recorded is committed: it may leave
+        memory.
 
         One that waits for a child stays: its row could not say when to look at it again.
         """
-        return not self.is_ended and self.log.is_clean and self._row_wake_us() is not None
+        return not self.is_ended and self.log.is_clean and self.wake_us is not None
 
     def release(self) -> None:
         """Let a waiting run leave memory: once the store knows, `Host.released` is called, and anybody may claim it
         when its timer is due."""
         self.is_releasing = True
         self._released_at = self.run.length
-        detail = detail_of(self.run, executing=False)
-        self.log.set_head(Head(State.RUNNING, detail, self._row_wake_us(), release=True))
+        detail, note = self._occupation()
+        self.log.set_head(Head(State.RUNNING, detail, self.wake_us, release=True, note=note))
 
     @property
     def has_moved_on(self) -> bool:
@@ -190,6 +232,8 @@ class Runner:
                 self.execution.deliver(event)
                 if type(event) is ev.StepRetrying:
                     self.work.schedule_retry(event)
+                elif type(event) is ev.RunResumed or type(event) is ev.CancelRequested:
+                    self.work.go_on()
         except Exception as error:  # noqa: BLE001 - see `start`
             self._stuck(error)
             return
@@ -200,6 +244,10 @@ class Runner:
         execution = self.execution
         for wait in execution.take_abandoned():
             self.work.drop(wait.key)
+        if self.run.is_paused:
+            # Neither what the code asks for nor its end: both come when it is resumed.
+            self.publish_detail()
+            return
         final = execution.outcome(self.now_us())
         if final is not None:
             self._end(final)
@@ -241,22 +289,36 @@ class Runner:
         """Keep the run's row true while it waits; a run that only executes steps costs no write here."""
         if self.is_ended:
             return
-        detail = detail_of(self.run, executing=self.work.is_executing)
+        if self._is_executing_as_told:
+            return
+        detail, note = self._occupation()
         if self.is_releasing:
             # What `release` wrote of when to wake it is not true any more.
-            self.log.set_head(Head(State.RUNNING, detail, release=True))
-        elif detail is not self._detail:
-            self._detail = detail
+            self.log.set_head(Head(State.RUNNING, detail, release=True, note=note))
+        elif detail is not self._detail or note != self._note:
+            self._detail, self._note = detail, note
             self.host.note_waiting(self, is_waiting=detail in WAITING)
-            self.log.set_head(Head(State.RUNNING, detail, self._row_wake_us()))
+            self.log.set_head(Head(State.RUNNING, detail, self.wake_us, note=note))
         elif self.host.durability.level is Level.SNAPSHOT and not self.work.has_steps:
             self.log.flush()
 
-    def _row_wake_us(self) -> int | None:
-        """When a process that finds the run unowned must look at it: with its next timer if nothing else can move it,
-        at once otherwise. Perhaps a step was cut off, a child has ended, or a cancellation was not seen."""
-        moves = self.work.is_executing or self.run.children or self.run.cancel_reason is not None
-        return None if moves else self.wake_us
+    @property
+    def _is_executing_as_told(self) -> bool:
+        """Steps run, and the row says so: by far the most frequent case."""
+        return (
+            self._detail is Detail.LEASED
+            and self.work.has_steps
+            and not self.is_releasing
+            and self.run.cancel_reason is None
+        )
+
+    def _occupation(self) -> tuple[Detail, str]:
+        """What the run does, and in words what it waits for."""
+        if self.work.is_executing:
+            return detail_of(self.run, executing=True), ""
+        signals = self.execution.signals
+        detail = detail_of(self.run, executing=False, signals=signals.is_waited_for)
+        return detail, signals.describe() if detail is Detail.WAITING_SIGNAL else ""
 
     def now_us(self) -> int:
         return self.host.clock.now_us()

@@ -12,6 +12,7 @@ from aeterna.durable.core import codec
 from aeterna.durable.core.events import ErrorRecord, Payload
 from aeterna.durable.engine.execution import own_arguments, own_keywords
 from aeterna.durable.engine.failures import record_error
+from aeterna.durable.engine.heartbeat import Pulse
 from aeterna.durable.engine.program import StepDefinition, StepRequest
 from aeterna.kernel.clock import Clock
 from aeterna.kernel.errors import PermanentError, SerializationError, StepTimeoutError
@@ -47,12 +48,14 @@ class StepExecutor:
         """Take no more plain functions; those that run cannot be stopped and are not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def attempt(self, request: StepRequest, number: int) -> Returned | Raised:
-        """Attempt number ``number`` (from 1). Cancelling it cancels an async step; a plain one goes on unheard."""
+    async def attempt(self, request: StepRequest, number: int, pulse: Pulse | None = None) -> Returned | Raised:
+        """Attempt number ``number`` (from 1). Cancelling it cancels an async step; a plain one goes on unheard.
+
+        ``pulse``: that of an activity's attempt."""
         definition = request.definition
         began_us = self._clock.monotonic_us()
         try:
-            value = await self._call(definition, request)
+            value = await self._call(definition, request, pulse)
             what = f"the result of step {definition.name!r}"
             payload = codec.encode(value, what, self._payload_bytes_max)
             value = codec.decode(payload, definition.result_type, what)
@@ -68,20 +71,25 @@ class StepExecutor:
             return self._raised(definition, number, error, began_us)
         return Returned(payload, value, self._clock.monotonic_us() - began_us)
 
-    async def _call(self, definition: StepDefinition, request: StepRequest) -> Any:
+    async def _call(self, definition: StepDefinition, request: StepRequest, pulse: Pulse | None) -> Any:
         if definition.timeout_us is None:
-            return await self._invoke(definition, request)
+            return await self._invoke(definition, request, pulse)
         scope = asyncio.timeout(definition.timeout_us / 1e6)
         try:
             async with scope:
-                return await self._invoke(definition, request)
+                return await self._invoke(definition, request, pulse)
         except TimeoutError as error:
             if not scope.expired():
                 raise
             seconds = definition.timeout_us / 1e6
             raise StepTimeoutError(f"step {definition.name!r} ran longer than its timeout of {seconds:g} s") from error
 
-    async def _invoke(self, definition: StepDefinition, request: StepRequest) -> Any:
+    async def _invoke(self, definition: StepDefinition, request: StepRequest, pulse: Pulse | None) -> Any:
+        if pulse is not None:
+            return await pulse.watch(self._execute(definition, request), definition.heartbeat_timeout_us)
+        return await self._execute(definition, request)
+
+    async def _execute(self, definition: StepDefinition, request: StepRequest) -> Any:
         # Each attempt gets arguments that no earlier one has changed.
         arguments, keywords = own_arguments(request.arguments), own_keywords(request.keywords)
         if definition.is_async:

@@ -23,6 +23,10 @@ class Waiters:
         """Somebody waits for the run."""
         return run_id in self._futures
 
+    def awaited(self) -> list[str]:
+        """The runs that somebody waits for."""
+        return list(self._futures)
+
     @contextmanager
     def register(self, run_id: str) -> Iterator[asyncio.Future[Run]]:
         """A future for the fold of the run's whole history, set once it has ended.

@@ -10,8 +10,9 @@ from aeterna.durable.core import events as ev
 from aeterna.durable.core.identity import Key, Kind
 from aeterna.durable.engine.durability import Level
 from aeterna.durable.engine.execution import Wait
+from aeterna.durable.engine.heartbeat import Pulse
 from aeterna.durable.engine.output_gate import OutputGate
-from aeterna.durable.engine.program import ChildRequest, StepRequest, TimerRequest
+from aeterna.durable.engine.program import ChildRequest, SignalRequest, StepRequest, TimerRequest
 from aeterna.durable.engine.steps import Raised, Returned
 from aeterna.durable.engine.timers import Alarm
 
@@ -28,6 +29,7 @@ class Work:
         self._alarms: dict[Key, Alarm] = {}
         self._children: dict[str, Key] = {}
         self._gate = OutputGate()
+        self._held: list[tuple[Wait, int]] = []
 
     @property
     def is_executing(self) -> bool:
@@ -70,6 +72,9 @@ class Work:
                 self._start_timer(wait.key, request)
             case ChildRequest():
                 self._start_child(wait.key, request)
+            case SignalRequest():
+                # It comes through the run's inbox.
+                pass
             case _:
                 assert_never(request)
 
@@ -129,16 +134,35 @@ class Work:
         """Record that the workflow waits for this no more."""
         self._record(ev.WaitAbandoned(self._runner.now_us(), key.path, key.name, key.occurrence, key.kind.value))
 
+    def _may_begin(self) -> bool:
+        lease = self._runner.host.lease
+        return not self._runner.run.is_paused and (lease is None or lease.holds())
+
     def _start_step(self, wait: Wait, attempt: int) -> None:
-        # A run that is being released leaves memory with this commit; whoever loads it next starts the step.
-        if not self._runner.is_releasing:
-            self._steps[wait.key] = self._runner.host.spawn(self, wait, attempt)
+        runner = self._runner
+        if not self._may_begin():
+            self._held.append((wait, attempt))
+        elif not runner.is_releasing:
+            # A run that is being released leaves memory with this commit; whoever loads it next starts the step.
+            self._steps[wait.key] = runner.host.spawn(self, wait, attempt)
+
+    def go_on(self) -> None:
+        """Start the steps that a pause or a doubtful lease held back; those that still may not start are held again."""
+        held, self._held = self._held, []
+        for wait, attempt in held:
+            self._start_if_waited_for(wait, attempt)
 
     async def run_step(self, wait: Wait, attempt: int) -> None:
         """One attempt of a step and the record of what came of it."""
         request = wait.request
         assert isinstance(request, StepRequest)
-        result = await self._runner.host.steps.attempt(request, attempt)
+        if not self._may_begin():
+            # The process may have been stopped since the step was due, and others may have recorded it meanwhile.
+            self._steps.pop(wait.key, None)
+            self._held.append((wait, attempt))
+            return
+        pulse = self._pulse_of(wait, request, attempt) if request.definition.is_activity else None
+        result = await self._runner.host.steps.attempt(request, attempt, pulse)
         key = wait.key
         self._steps.pop(key, None)
         if self._runner.is_ended or key not in self._runner.execution.waits:
@@ -154,6 +178,18 @@ class Work:
                 now_us = self._runner.now_us()
                 next_us = now_us + retry_after_us
                 self._record(ev.StepRetrying(now_us, *place, error, attempt, next_us, duration_us))
+
+    def _pulse_of(self, wait: Wait, request: StepRequest, attempt: int) -> Pulse:
+        key = wait.key
+        runner = self._runner
+
+        def record(details: ev.Payload) -> None:
+            if not runner.is_ended and key in runner.execution.waits:
+                place = (key.path, key.name, key.occurrence, request.fingerprint)
+                self._record(ev.StepHeartbeat(runner.now_us(), *place, attempt, details))
+
+        details = runner.run.heartbeats.get(key)
+        return Pulse(key.name, attempt, details, runner.host.clock, record, runner.execution.payload_bytes_max)
 
     def schedule_retry(self, event: ev.StepRetrying) -> None:
         """Try a failed step again at its time."""

@@ -1,4 +1,4 @@
-"""Cancel a run while no process executes it."""
+"""Ask a run to cancel."""
 
 from __future__ import annotations
 
@@ -9,9 +9,23 @@ from aeterna.durable.core.fold import fold
 from aeterna.durable.core.states import State
 from aeterna.durable.engine.cancellation import cancel_claimed
 from aeterna.durable.operations.describe import describe
-from aeterna.durable.stores.contract import Store
+from aeterna.durable.operations.posting import post
+from aeterna.durable.operations.settling import settle
+from aeterna.durable.operations.world import World, forwarded
+from aeterna.durable.stores.contract import MessageKind, Store
 from aeterna.kernel.clock import Clock
 from aeterna.kernel.errors import InvalidStateError, StoreLockedError
+
+
+@forwarded
+async def cancel(world: World, run_id: str, reason: str = "") -> bool:
+    """Returns once the request is durable; False if it was asked for before. The workflow sees it and may clean up; a
+    run that has not begun is CANCELLED when this returns, or a moment later if a worker has just taken it.
+
+    Raises `RunNotFoundError`, or `InvalidStateError` if the run has ended."""
+    is_new = await post(world, run_id, MessageKind.CANCEL, reason, message_id="cancel")
+    await settle(world, run_id)
+    return is_new
 
 
 async def cancel_directly(store: Store, run_id: str, reason: str, clock: Clock) -> State | None:

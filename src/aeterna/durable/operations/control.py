@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from aeterna.durable.engine.engine import Engine
+from aeterna.durable.engine.own_world import OwnWorld
 from aeterna.durable.operations.owner import socket_path
+from aeterna.durable.operations.requests import OPS, answer
 from aeterna.kernel.errors import AeternaError
 
 log = logging.getLogger("aeterna.control")
@@ -39,7 +41,11 @@ async def _ping(engine: Engine, _: dict[str, Any]) -> dict[str, Any]:
     return {"pid": os.getpid(), "session": engine.session}
 
 
-VERBS: dict[str, Verb] = {"cancel": _cancel, "delete": _delete, "ping": _ping}
+async def _carry_out(engine: Engine, request: dict[str, Any]) -> dict[str, Any]:
+    return await answer(OwnWorld(engine), request)
+
+
+VERBS: dict[str, Verb] = {"cancel": _cancel, "delete": _delete, "ping": _ping} | dict.fromkeys(OPS, _carry_out)
 
 
 class ControlServer:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from aeterna.durable.core.retry import US_PER_S
+from aeterna.durable.core import codec
+from aeterna.durable.core.retry import NO_RETRY, US_PER_S, RetryPolicy
 from aeterna.durable.engine.execution import Execution
 from aeterna.durable.sdk.step import Step, StepOptions, define_step, to_us
+from aeterna.kernel.clock import sleep
 from aeterna.kernel.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+Query = TypeVar("Query", bound=Callable[..., Any])
 
 
 class Context:
@@ -69,16 +74,111 @@ class Context:
 
         ``fn`` is a decorated step or any function, async or plain. A finished step is never executed again.
         """
-        name: str | None = None
-        if isinstance(fn, str):
-            name, fn, args = fn, (args[0] if args else None), args[1:]
-        if not callable(fn):
-            raise ConfigurationError('ctx.step takes a function: ctx.step(fn, ...) or ctx.step("name", fn, ...)')
+        name, fn, args = _named(fn, args, "step")
         if isinstance(fn, Step):
             definition = fn.definition if name is None else fn.options(name=name).definition
         else:
             definition = define_step(fn, StepOptions(name=name))
         return self._execution.wait_step(definition, args, kwargs)
+
+    @overload
+    def activity(self, fn: Step[..., R], /, *args: Any, **options_and_keywords: Any) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def activity(
+        self, fn: Callable[..., Coroutine[Any, Any, R]], /, *args: Any, **options_and_keywords: Any
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def activity(self, fn: Callable[..., R], /, *args: Any, **options_and_keywords: Any) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def activity(
+        self, name: str, fn: Callable[..., Coroutine[Any, Any, R]], /, *args: Any, **options_and_keywords: Any
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def activity(
+        self, name: str, fn: Callable[..., R], /, *args: Any, **options_and_keywords: Any
+    ) -> Coroutine[Any, Any, R]: ...
+
+    def activity(
+        self,
+        fn: Any,
+        /,
+        *args: Any,
+        retry: RetryPolicy | None = None,
+        timeout: float | timedelta | None = None,
+        heartbeat_timeout: float | timedelta | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Run an activity, a step that is retried and can tell how far it is: ``await ctx.activity("name", fn, ...,
+        retry=, timeout=, heartbeat_timeout=)``, or without a name.
+
+        ``retry``: without one, that of the decorated step, else ``RetryPolicy()``. ``timeout`` bounds one attempt;
+        ``heartbeat_timeout``: one that is not heard of for so long has failed (see `aeterna.activity`)."""
+        name, fn, args = _named(fn, args, "activity")
+        step = fn if isinstance(fn, Step) else Step(fn, define_step(fn, StepOptions(name)))
+        if retry is None and step.definition.retry is NO_RETRY:
+            retry = RetryPolicy()
+        changed = step.options(name=name, retry=retry, timeout=timeout, heartbeat_timeout=heartbeat_timeout)
+        definition = replace(changed.definition, is_activity=True)
+        return self._execution.wait_step(definition, args, kwargs)
+
+    @overload
+    def wait_signal(self, name: str, *, timeout: float | timedelta | None = None) -> Coroutine[Any, Any, Any]: ...
+    @overload
+    def wait_signal(
+        self, name: str, kind: type[T], *, timeout: float | timedelta | None = None
+    ) -> Coroutine[Any, Any, T]: ...
+
+    async def wait_signal(self, name: str, kind: Any = Any, *, timeout: float | timedelta | None = None) -> Any:  # noqa: ASYNC109 - a durable one
+        """Wait for a signal of that name and return its payload, as a ``kind`` if one is given.
+
+        Signals that came before are kept: of one name, they are handed out in the order in which they came, each once.
+        Raises `TimeoutError` if none comes within ``timeout`` (a durable timer), and `SerializationError` for a payload
+        that is no ``kind``."""
+        if timeout is None:
+            payload = await self._execution.wait_signal(name)
+        else:
+            try:
+                async with self.timeout(timeout):
+                    payload = await self._execution.wait_signal(name)
+            except TimeoutError:
+                raise TimeoutError(f"no signal {name!r} came within {timeout}") from None
+        return codec.decode(payload, kind, f"the payload of signal {name!r}")
+
+    async def wait_any(self, *awaitables: Awaitable[T]) -> tuple[int, T]:
+        """Wait for the first of several, ``await ctx.wait_any(ctx.wait_signal("yes"), ctx.sleep(60))``: returns its
+        place, from 0, and its result, or raises its error. The others are cancelled, and signals that they wait for are
+        kept.
+        """
+        tasks: list[asyncio.Future[T]] = []
+        try:
+            for awaitable in awaitables:
+                tasks.append(asyncio.ensure_future(awaitable))
+                # One that can end at once does so now, and those after it never begin: they would take their signals.
+                await sleep(0)
+                if any(task.done() for task in tasks):
+                    break
+            else:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for unused in awaitables[len(tasks) :]:
+                if inspect.iscoroutine(unused):
+                    unused.close()
+            rest = [task for task in tasks if not task.done()]
+            for task in rest:
+                task.cancel()
+            if rest:
+                await asyncio.wait(rest)
+        place = next(index for index, task in enumerate(tasks) if task.done() and task not in rest)
+        return place, tasks[place].result()
+
+    def query(self, fn: Query, /, *, name: str | None = None) -> Query:
+        """Let a plain function answer ``handle.query("name", ...)`` from now on: ``@ctx.query``, or
+        ``ctx.query(function, name=...)``.
+
+        It reads the workflow's variables and changes nothing. It answers after the run's end, too, and in any process
+        that has the code."""
+        self._execution.queries.register(fn.__name__ if name is None else name, fn)
+        return fn
 
     async def parallel(self, branches: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
         """Run branches at the same time and return their results in the order given.
@@ -166,6 +266,16 @@ class Context:
     def random(self) -> random.Random:
         """The random generator of the calling task: ``ctx.random().randint(1, 6)``. Not for secrets."""
         return self._execution.task_random()
+
+
+def _named(fn: Any, args: tuple[Any, ...], verb: str) -> tuple[str | None, Any, tuple[Any, ...]]:
+    """The name if one is given, the function, and its arguments."""
+    name: str | None = None
+    if isinstance(fn, str):
+        name, fn, args = fn, (args[0] if args else None), args[1:]
+    if not callable(fn):
+        raise ConfigurationError(f'ctx.{verb} takes a function: ctx.{verb}(fn, ...) or ctx.{verb}("name", fn, ...)')
+    return name, fn, args
 
 
 def _total_us(duration: float | timedelta, parts: timedelta) -> int:

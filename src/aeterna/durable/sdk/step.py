@@ -53,8 +53,10 @@ class Step(Generic[P, R]):
         retry: RetryPolicy | None = None,
         timeout: float | timedelta | None = None,
         pure: bool | None = None,
+        heartbeat_timeout: float | timedelta | None = None,
     ) -> Step[P, R]:
-        """The same step with other options for one use; what is not given stays."""
+        """The same step with other options for one use; what is not given stays. One with a heartbeat timeout is an
+        activity."""
         given = self.definition
         changed = replace(
             given,
@@ -62,6 +64,10 @@ class Step(Generic[P, R]):
             retry=given.retry if retry is None else retry,
             timeout_us=given.timeout_us if timeout is None else to_us(timeout, "timeout"),
             pure=given.pure if pure is None else pure,
+            is_activity=given.is_activity or heartbeat_timeout is not None,
+            heartbeat_timeout_us=given.heartbeat_timeout_us
+            if heartbeat_timeout is None
+            else to_us(heartbeat_timeout, "heartbeat_timeout"),
         )
         return Step(self.fn, changed)
 
@@ -71,12 +77,14 @@ class Step(Generic[P, R]):
 
 @dataclass(frozen=True, slots=True)
 class StepOptions:
-    """The options of `App.step`, as given."""
+    """The options of `App.step` or `App.activity`, as given."""
 
     name: str | None = None
     retry: RetryPolicy | None = None
     timeout: float | timedelta | None = None
     pure: bool = False
+    heartbeat_timeout: float | timedelta | None = None
+    is_activity: bool = False
 
 
 def define_step(function: Callable[..., Any], options: StepOptions = StepOptions()) -> StepDefinition:
@@ -95,10 +103,14 @@ def define_step(function: Callable[..., Any], options: StepOptions = StepOptions
         name=name,
         function=function,
         is_async=inspect.iscoroutinefunction(function),
-        retry=options.retry or NO_RETRY,
+        retry=options.retry or (RetryPolicy() if options.is_activity else NO_RETRY),
         timeout_us=None if options.timeout is None else to_us(options.timeout, "timeout"),
         pure=options.pure,
         result_type=result_type(function),
+        is_activity=options.is_activity,
+        heartbeat_timeout_us=None
+        if options.heartbeat_timeout is None
+        else to_us(options.heartbeat_timeout, "heartbeat_timeout"),
     )
 
 

@@ -5,30 +5,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import msgspec
 
 from aeterna.durable.core import codec
 from aeterna.durable.core.events import Payload
-from aeterna.durable.core.fold import Run
-from aeterna.durable.core.states import State
 from aeterna.durable.engine.execution import Execution
-from aeterna.durable.engine.failures import rebuild_error
-from aeterna.durable.engine.program import WorkflowDefinition
+from aeterna.durable.engine.program import StartOptions, WorkflowDefinition
 from aeterna.durable.engine.run_loop import current_execution
 from aeterna.durable.sdk.context import Context
-from aeterna.durable.sdk.step import annotations_of
-from aeterna.durable.stores.contract import RunRow
-from aeterna.kernel.errors import (
-    ConfigurationError,
-    InvariantError,
-    NotDurableError,
-    SerializationError,
-    StepFailed,
-    WorkflowCancelledError,
-    WorkflowFailedError,
-)
+from aeterna.durable.sdk.handle import Handle
+from aeterna.durable.sdk.step import annotations_of, to_us
+from aeterna.kernel.errors import ConfigurationError, NotDurableError
 from aeterna.kernel.ids import check_run_id
 
 if TYPE_CHECKING:
@@ -36,20 +26,27 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+PLAIN = StartOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class StartOptions:
-    """How a run is started. ``workflow_id``: its id; the same id is the same run. None = a new one."""
+class WorkflowOptions:
+    """What `App.workflow` was given: ``queue``, where runs wait for their turn, and what a worker must have."""
 
-    workflow_id: str | None = None
+    version: str = "1"
+    queue: str = ""
+    requires: tuple[str, ...] = ()
 
 
 class Workflow(Generic[P, R]):
     """A workflow: what `App.workflow` makes of an async function whose first argument is a `Context`."""
 
     def __init__(
-        self, app: App, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], name: str, version: str
+        self,
+        app: App,
+        function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]],
+        name: str,
+        options: WorkflowOptions,
     ) -> None:
         if not inspect.iscoroutinefunction(function):
             raise ConfigurationError(
@@ -62,8 +59,9 @@ class Workflow(Generic[P, R]):
         if not self._signature.parameters:
             raise ConfigurationError(f"workflow {name!r} takes no argument: its first one must be the Context")
         self._annotations = annotations_of(function)
-        self.definition = WorkflowDefinition(name, version, self._invoke, self._annotations.get("return", Any))
-        self._start_options = StartOptions()
+        self.definition = WorkflowDefinition(name, options.version, self._invoke, self._annotations.get("return", Any))
+        self._workflow_id: str | None = None
+        self._start_options = StartOptions(queue=options.queue, requires=options.requires)
         self.__name__ = name
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
@@ -78,12 +76,49 @@ class Workflow(Generic[P, R]):
         """The app it belongs to."""
         return self._app
 
-    def options(self, *, workflow_id: str | None = None) -> Workflow[P, R]:
-        """The same workflow with other options for its next starts."""
+    def options(
+        self,
+        *,
+        workflow_id: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        share: str | None = None,
+        delay: float | timedelta | None = None,
+        singleton: str | None = None,
+        debounce: float | timedelta | None = None,
+    ) -> Workflow[P, R]:
+        """The same workflow with other options for its next starts; what is not given stays.
+
+        ``workflow_id``: the id of the run; the same id is the same run. ``queue``: where it waits for its turn,
+        ``priority``: the lower, the sooner, ``share``: the key under which it shares its queue fairly. ``delay``: it
+        begins so much later. ``singleton``: while an unfinished run of the workflow has the same, no second one is
+        started. ``debounce`` (with ``singleton``): it begins when nobody has started it again for so long, with the
+        arguments of the last call.
+
+        Raises `ConfigurationError` for options that contradict each other."""
         changed: Workflow[P, R] = Workflow.__new__(Workflow)
         changed.__dict__.update(self.__dict__)
-        changed._start_options = replace(self._start_options, workflow_id=workflow_id)
+        given = self._start_options
+        if singleton is not None:
+            given = replace(given, singleton=f"{self.name}/{singleton}")
+        if debounce is not None:
+            if given.singleton is None or delay is not None:
+                raise ConfigurationError("debounce= needs singleton=, and is a delay itself: give no delay=")
+            given = replace(given, debounce=True, delay_us=to_us(debounce, "debounce"))
+        changed._workflow_id = self._workflow_id if workflow_id is None else workflow_id
+        changed._start_options = replace(
+            given,
+            queue=given.queue if queue is None else queue,
+            priority=given.priority if priority is None else priority,
+            share=given.share if share is None else share,
+            delay_us=given.delay_us if delay is None else to_us(delay, "delay"),
+        )
         return changed
+
+    @property
+    def start_options(self) -> StartOptions | None:
+        """How the next start differs from a plain one; None if it does not."""
+        return None if self._start_options == PLAIN else self._start_options
 
     async def start(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Start a run; returns once that is durable, and the run goes on by itself.
@@ -96,11 +131,10 @@ class Workflow(Generic[P, R]):
                 f"use ctx.child({self.name}, ...), or start it in a step"
             )
         arguments = self.encode_arguments(args, kwargs)
-        engine = await self._app.engine()
-        given = self._start_options.workflow_id
+        given = self._workflow_id
         run_id = self._app.new_run_id() if given is None else check_run_id(given)
-        await engine.start_run(self.definition, arguments, run_id)
-        return Handle(self._app, run_id, self.definition.result_type)
+        found = await self._app.start(self.definition, arguments, run_id, self.start_options)
+        return Handle(self._app, found, self.definition.result_type)
 
     async def start_and_wait(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Start a run and return its result."""
@@ -156,59 +190,3 @@ class Workflow(Generic[P, R]):
 
 
 _RawArguments = tuple[list[msgspec.Raw], dict[str, msgspec.Raw]]
-
-
-class Handle(Generic[R]):
-    """One run, seen from outside."""
-
-    def __init__(self, app: App, run_id: str, result_type: Any = Any) -> None:
-        self.id = run_id
-        self._app = app
-        self._result_type = result_type
-
-    async def result(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - the run goes on when the wait ends
-        """The result of the run, once it has completed.
-
-        Raises `WorkflowFailedError` (its cause is the workflow's own error where that can be rebuilt),
-        `WorkflowCancelledError`, `TimeoutError` after ``timeout`` seconds (the run goes on), or what keeps the run
-        from ending here."""
-        from aeterna.durable.operations.await_result import await_result
-
-        run = await await_result(await self._app.engine(), self.id, timeout)
-        return outcome_of(self.id, run, self._result_type)  # type: ignore[no-any-return]
-
-    async def status(self) -> RunRow:
-        """The run's row as of its last commit: state, detail, times."""
-        from aeterna.durable.operations.describe import describe
-
-        return await describe((await self._app.engine()).store, self.id)
-
-    async def cancel(self, reason: str = "") -> None:
-        """Ask the run to cancel; returns once the request is durable."""
-        await (await self._app.engine()).cancel(self.id, reason)
-
-    def __repr__(self) -> str:
-        return f"<run {self.id!r}>"
-
-
-def outcome_of(run_id: str, run: Run, result_type: Any = Any) -> Any:
-    """The result of an ended run, or its error raised."""
-    match run.state:
-        case State.COMPLETED:
-            assert run.result is not None
-            return codec.decode(run.result, result_type, f"the result of run {run_id!r}")
-        case State.CANCELLED:
-            raise WorkflowCancelledError(
-                f"run {run_id!r} was cancelled" + (f": {run.cancel_reason}" if run.cancel_reason else "")
-            )
-        case State.FAILED:
-            assert run.error is not None
-            record = run.error
-            error = WorkflowFailedError(run_id, record.type.replace(":", "."), record.message, record.traceback)
-            try:
-                cause = rebuild_error(record, run.workflow)
-            except SerializationError:
-                raise error from None
-            raise error from (None if isinstance(cause, StepFailed) else cause)
-        case _:
-            raise InvariantError(f"run {run_id!r} was published in state {run.state}")

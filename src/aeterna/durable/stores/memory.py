@@ -9,124 +9,53 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
 from aeterna.durable.core.events import AnyEvent
 from aeterna.durable.core.states import Detail, State
 from aeterna.durable.stores.contract import (
+    ANY,
+    CRASH_LIMIT,
+    NEVER_US,
     Append,
     Appended,
+    Choice,
     Created,
     CreateRun,
     Exists,
     FencedOff,
-    Head,
+    FireSchedule,
+    Message,
+    MessageKind,
     Outcome,
     Page,
+    Post,
+    Refused,
     RunQuery,
     RunRow,
     Write,
 )
-from aeterna.durable.stores.text import refuse_unrecordable, require_text
-from aeterna.kernel.errors import InvariantError, StoreError, UsageError
+from aeterna.durable.stores.memory_registry import Tokens
+from aeterna.durable.stores.memory_run import MemoryRun, open_events
+from aeterna.durable.stores.memory_sessions import MemorySessions
+from aeterna.durable.stores.text import refuse_unrecordable, require_choice, require_text
+from aeterna.kernel.errors import InvariantError, UsageError
 
 
-@dataclass(slots=True)
-class _Run:
-    key: int
-    id: str
-    workflow: str
-    version: str
-    parent: str | None
-    state: State
-    detail: Detail
-    epoch: int
-    owner: int | None
-    created_us: int
-    updated_us: int
-    finished_us: int | None
-    wake_us: int | None = None
-    note: str = ""
-    events: list[AnyEvent] = field(default_factory=list)
-
-    def row(self) -> RunRow:
-        return RunRow(
-            key=self.key,
-            id=self.id,
-            workflow=self.workflow,
-            version=self.version,
-            state=self.state,
-            detail=self.detail,
-            created_us=self.created_us,
-            updated_us=self.updated_us,
-            length=len(self.events),
-            epoch=self.epoch,
-            owner=self.owner,
-            wake_us=self.wake_us,
-            finished_us=self.finished_us,
-            parent=self.parent,
-            note=self.note,
-        )
-
-    def take(self, session: int) -> RunRow:
-        self.owner = session
-        self.epoch += 1
-        return self.row()
-
-    def change(self, head: Head, at_us: int) -> None:
-        self.state, self.detail, self.note = head.state, head.detail, head.note
-        self.wake_us = head.wake_us
-        self.updated_us = at_us
-        self.finished_us = at_us if head.state.is_final else None
-        if head.release or head.state.is_final:
-            self.owner = None
-
-
-class MemoryStore:
+class MemoryStore(MemorySessions):
     """Runs and histories in this object only. ``close`` keeps them for a later ``open``; the end of the process does
     not."""
 
-    def __init__(self, namespace: str = "default") -> None:
-        require_text("namespace", namespace)
-        self.namespace = namespace
-        self.description = f"memory store of namespace {namespace!r}"
-        self._runs: dict[int, _Run] = {}
+    def __init__(self, namespace: str = "default", *, is_shared: bool = False, tokens: Tokens | None = None) -> None:
+        super().__init__(namespace, tokens or Tokens(), is_shared=is_shared)
+        self._runs: dict[int, MemoryRun] = {}
         self._keys: dict[str, int] = {}
-        self._unfinished: dict[int, _Run] = {}
-        self._children: dict[str, dict[int, _Run]] = {}
+        self._children: dict[str, dict[int, MemoryRun]] = {}
         self._next_key = 1
-        self._last_session = 0
-        self._live: int | None = None
-        self._is_open = False
+        self._crash_limit = CRASH_LIMIT
 
-    async def open(self) -> None:
-        """See `Store.open`."""
-        self._is_open = True
-
-    async def close(self) -> None:
-        """See `Store.close`."""
-        self._is_open = False
-
-    async def open_session(self, at_us: int, host: str, pid: int) -> int:
-        """See `Store.open_session`: the new session is the only live one."""
-        self._require_open()
-        require_text("host", host)
-        for run in self._unfinished.values():
-            run.owner = None
-        self._last_session += 1
-        self._live = self._last_session
-        return self._last_session
-
-    async def close_session(self, session: int, at_us: int) -> None:
-        """See `Store.close_session`; a session that is not live is left as it is."""
-        self._require_open()
-        if session != self._live:
-            return
-        self._live = None
-        for run in self._unfinished.values():
-            run.owner = None
+    # Runs.
 
     async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Store.commit`."""
@@ -145,37 +74,85 @@ class MemoryStore:
                     outcomes.append(self._create(write))
                 case Append():
                     outcomes.append(self._append(write, first_new_key))
+                case Post():
+                    outcomes.append(self._post(write))
+                case FireSchedule():
+                    outcomes.append(self._fire(write))
                 case _:
                     assert_never(write)
         return outcomes
 
-    async def claim(self, session: int, now_us: int, limit: int) -> list[RunRow]:
+    async def claim(self, session: int, now_us: int, limit: int, choice: Choice = ANY) -> list[RunRow]:
         """See `Store.claim`; a session that is not live gets nothing."""
         self._require_open()
-        if session != self._live:
+        require_choice(choice)
+        if session not in self._sessions or limit <= 0:
             return []
         due = [
             run
             for run in self._unfinished.values()
-            if run.owner is None and (run.wake_us is None or run.wake_us <= now_us)
+            if run.is_due(now_us) and run.suits(choice) and run.crashes < self._crash_limit
         ]
         due.sort(key=lambda run: run.key)
-        return [run.take(session) for run in due[: max(limit, 0)]]
+        taken = [run for run in due if run.state is not State.PENDING][:limit]
+        waiting = [run for run in due if run.state is State.PENDING]
+        if waiting and len(taken) < limit:
+            taken += self._queues.start(waiting, self._unfinished.values(), now_us, limit - len(taken))
+        return [run.take(session) for run in taken]
 
-    async def claim_run(self, session: int, run_id: str) -> RunRow | None:
+    async def claim_run(self, session: int, run_id: str, *, by_force: bool = False) -> RunRow | None:
         """See `Store.claim_run`; a session that is not live gets nothing."""
         self._require_open()
         require_text("run id", run_id)
         run = self._find(run_id)
-        if run is None or session != self._live or run.state.is_final or run.owner not in (None, session):
+        if run is None or session not in self._sessions or run.state.is_final:
+            return None
+        if by_force:
+            run.crashes = 0
+        elif run.owner not in (None, session):
             return None
         return run.take(session)
+
+    async def release_runs(self, session: int, except_keys: Sequence[int], *, at_us: int) -> int:
+        """See `Store.release_runs`."""
+        self._require_open()
+        kept = frozenset(except_keys)
+        released = [run for run in self._unfinished.values() if run.owner == session and run.key not in kept]
+        for run in released:
+            run.disown()
+        return len(released)
+
+    async def poisoned(self, limit: int) -> list[RunRow]:
+        """See `Store.poisoned`."""
+        self._require_open()
+        found = [
+            run.row()
+            for run in self._unfinished.values()
+            if run.owner is None and run.crashes >= self._crash_limit and run.detail is not Detail.STUCK
+        ]
+        return found[: max(limit, 0)]
+
+    def set_crash_limit(self, limit: int) -> None:
+        """See `Store.set_crash_limit`."""
+        self._crash_limit = limit
 
     async def next_wake(self) -> int | None:
         """See `Store.next_wake`."""
         self._require_open()
         wakes = (run.wake_us for run in self._unfinished.values() if run.owner is None)
-        return min((wake for wake in wakes if wake is not None), default=None)
+        return min((wake for wake in wakes if wake is not None and wake != NEVER_US), default=None)
+
+    async def inbox(self, run_id: str) -> list[Message]:
+        """See `Store.inbox`."""
+        self._require_open()
+        require_text("run id", run_id)
+        run = self._find(run_id)
+        return [] if run is None else list(run.inbox)
+
+    async def unread(self, session: int) -> list[str]:
+        """See `Store.unread`."""
+        self._require_open()
+        return [run.id for run in self._unfinished.values() if run.owner == session and run.inbox]
 
     async def get_run(self, run_id: str) -> RunRow | None:
         """See `Store.get_run`."""
@@ -228,25 +205,26 @@ class MemoryStore:
         """Always raises `UsageError`: there is nothing that a copy could be restored into."""
         raise UsageError(f"cannot back up to {target}: a {self.description} keeps nothing; use store=sqlite:///PATH")
 
-    def _require_open(self) -> None:
-        if not self._is_open:
-            raise StoreError(f"{self.description} is not open; call open() first")
+    # What it is made of.
 
-    def _find(self, run_id: str) -> _Run | None:
+    def _find(self, run_id: str) -> MemoryRun | None:
         key = self._keys.get(run_id)
         return None if key is None else self._runs[key]
 
     def _check_positions(self, writes: Sequence[Write]) -> None:
         lengths: dict[int, int] = {}
         for write in writes:
-            if isinstance(write, CreateRun):
-                if not write.events:
-                    raise InvariantError(f"run {write.id!r} cannot be created without a RunCreated event")
+            created = write.run if isinstance(write, FireSchedule) else write
+            if isinstance(created, CreateRun) and not created.events:
+                raise InvariantError(f"run {created.id!r} cannot be created without a RunCreated event")
+            if not isinstance(write, Append):
                 continue
             run = self._runs.get(write.key)
             if run is None or run.epoch != write.epoch:
                 continue
             length = lengths.get(write.key, len(run.events))
+            if _is_done(write, length):
+                continue
             if write.first != length:
                 raise InvariantError(
                     f"run {run.id!r} has {length} events, but an append of epoch {write.epoch} starts at {write.first}"
@@ -254,26 +232,12 @@ class MemoryStore:
             lengths[write.key] = length + len(write.events)
 
     def _create(self, write: CreateRun) -> Outcome:
-        known = self._find(write.id)
+        known = self._find(write.id) or self._find_singleton(write)
         if known is not None:
+            if write.debounce:
+                known.debounce(write)
             return Exists(known.row())
-        last_us = write.events[-1].at_us
-        is_final = write.state.is_final
-        run = _Run(
-            key=self._next_key,
-            id=write.id,
-            workflow=write.workflow,
-            version=write.version,
-            parent=write.parent,
-            state=write.state,
-            detail=write.detail,
-            epoch=0 if write.owner is None else 1,
-            owner=write.owner if write.owner == self._live and not is_final else None,
-            created_us=write.events[0].at_us,
-            updated_us=last_us,
-            finished_us=last_us if is_final else None,
-            events=list(write.events),
-        )
+        run = MemoryRun.of(self._next_key, write, write.owner if write.owner in self._sessions else None)
         self._next_key += 1
         self._keys[run.id] = run.key
         if run.parent is not None:
@@ -281,24 +245,45 @@ class MemoryStore:
         self._file(run)
         return Created(run.key, run.epoch)
 
+    def _find_singleton(self, write: CreateRun) -> MemoryRun | None:
+        if write.singleton is None:
+            return None
+        return next((run for run in self._unfinished.values() if run.singleton == write.singleton), None)
+
     def _append(self, write: Append, first_new_key: int) -> Outcome:
         run = self._runs.get(write.key)
         if run is None or run.epoch != write.epoch or write.key >= first_new_key:
             return FencedOff()
-        run.events.extend(write.events)
+        if _is_done(write, len(run.events)):
+            return Appended()
+        run.events.extend(open_events(write.events))
+        run.consume(write.consumed)
         if write.head is not None:
             run.change(write.head, write.at_us)
             self._file(run)
         return Appended()
 
-    def _file(self, run: _Run) -> None:
+    def _post(self, write: Post) -> Outcome:
+        run = self._find(write.run_id)
+        if run is None:
+            return Refused(None)
+        if run.state.is_final and not (write.kind is MessageKind.SIGNAL and write.id in run.ids):
+            return Refused(run.row())
+        return run.post(write)
+
+    def _fire(self, write: FireSchedule) -> Outcome:
+        if not self._schedules.fire(write):
+            return FencedOff()
+        return Appended() if write.run is None else self._create(write.run)
+
+    def _file(self, run: MemoryRun) -> None:
         self._runs[run.key] = run
         if run.state.is_final:
             self._unfinished.pop(run.key, None)
         else:
             self._unfinished[run.key] = run
 
-    def _family(self, run: _Run) -> dict[int, _Run]:
+    def _family(self, run: MemoryRun) -> dict[int, MemoryRun]:
         """The run and all its descendants, by key."""
         family = {run.key: run}
         waiting = [run]
@@ -308,13 +293,13 @@ class MemoryStore:
             family |= children
         return family
 
-    def _can_go(self, run: _Run, before_us: float = math.inf) -> bool:
+    def _can_go(self, run: MemoryRun, before_us: float = math.inf) -> bool:
         parent = None if run.parent is None else self._find(run.parent)
         return (parent is None or parent.state.is_final) and all(
             each.finished_us is not None and each.finished_us < before_us for each in self._family(run).values()
         )
 
-    def _delete(self, runs: Iterable[_Run]) -> int:
+    def _delete(self, runs: Iterable[MemoryRun]) -> int:
         gone = {key: each for run in runs for key, each in self._family(run).items()}
         for run in gone.values():
             del self._runs[run.key]
@@ -330,9 +315,45 @@ class MemoryStore:
             del self._children[parent]
 
 
-def _matches(run: _Run, query: RunQuery) -> bool:
+def _matches(run: MemoryRun, query: RunQuery) -> bool:
     return (
         (query.workflow is None or run.workflow == query.workflow)
         and (not query.states or run.state in query.states)
         and (query.before is None or run.key < query.before)
     )
+
+
+def _is_done(write: Append, length: int) -> bool:
+    """The answer to this write was lost, and it had been carried out."""
+    return write.is_repeat and length >= write.first + len(write.events) > write.first
+
+
+class MemoryNamespaces:
+    """The memory stores of several applications, in this object only."""
+
+    def __init__(self) -> None:
+        self._tokens = Tokens()
+        self._stores: dict[str, MemoryStore] = {}
+        self._is_open = False
+
+    async def open(self) -> None:
+        """See `Namespaces.open`."""
+        self._is_open = True
+        for store in self._stores.values():
+            await store.open()
+
+    async def close(self) -> None:
+        """See `Namespaces.close`."""
+        self._is_open = False
+        for store in self._stores.values():
+            await store.close()
+
+    async def names(self) -> list[str]:
+        """See `Namespaces.names`."""
+        return sorted(self._stores)
+
+    def store(self, namespace: str) -> MemoryStore:
+        """See `Namespaces.store`."""
+        if namespace not in self._stores:
+            self._stores[namespace] = MemoryStore(namespace, tokens=self._tokens)
+        return self._stores[namespace]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aeterna.durable.stores.contract import Store
+from aeterna.durable.stores.contract import FullStore, Namespaces
+
+POSTGRES = ("postgresql://", "postgres://")
 
 
-def open_store(url: str, namespace: str, *, synchronous: bool = True) -> Store:
+def open_store(url: str, namespace: str, *, synchronous: bool = True) -> FullStore:
     """The store of an URL as `sdk.settings.parse_store` accepts it, not opened yet.
 
     ``synchronous``: commits survive a crash of the machine too, not only of the process.
@@ -16,7 +18,29 @@ def open_store(url: str, namespace: str, *, synchronous: bool = True) -> Store:
         from aeterna.durable.stores.memory import MemoryStore
 
         return MemoryStore(namespace)
+    if url.startswith(POSTGRES):
+        from aeterna.durable.stores.postgres import PostgresStore
+
+        return PostgresStore(url, namespace, synchronous=synchronous)
     from aeterna.durable.stores.sqlite.store import SqliteStore
 
-    path = Path(url.removeprefix("sqlite:///")).expanduser()
-    return SqliteStore(path, namespace, synchronous="full" if synchronous else "normal")
+    return SqliteStore(_path(url), namespace, synchronous="full" if synchronous else "normal")
+
+
+def open_namespaces(url: str, *, synchronous: bool = True) -> Namespaces:
+    """The namespaces of a place, for a server; as `open_store` otherwise."""
+    if url == "memory:":
+        from aeterna.durable.stores.memory import MemoryNamespaces
+
+        return MemoryNamespaces()
+    if url.startswith(POSTGRES):
+        from aeterna.durable.stores.postgres import PostgresNamespaces
+
+        return PostgresNamespaces(url, synchronous=synchronous)
+    from aeterna.durable.stores.sqlite.store import SqliteNamespaces
+
+    return SqliteNamespaces(_path(url), synchronous="full" if synchronous else "normal")
+
+
+def _path(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///")).expanduser()

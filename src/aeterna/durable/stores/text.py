@@ -4,10 +4,12 @@ file names and command lines that were not UTF-8."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import assert_never
 
 import msgspec
 
-from aeterna.durable.stores.contract import CreateRun, Write
+from aeterna.durable.stores.contract import Append, Choice, CreateRun, FireSchedule, Post, Write
 from aeterna.kernel.errors import SerializationError
 
 _CHARS_SHOWN = 20
@@ -29,16 +31,36 @@ def require_text(what: str, text: str) -> None:
         ) from None
 
 
+def require_choice(choice: Choice) -> None:
+    """Raise `SerializationError` for a choice that no store can be asked for."""
+    for name in chain(*(choice.workflows or ()), choice.queues or (), choice.capabilities):
+        require_text("choice", name)
+
+
 def refuse_unrecordable(writes: Sequence[Write]) -> None:
     """Raise `SerializationError`, naming the field, if some text in ``writes`` cannot be kept."""
     try:
         _encoder.encode(writes)
     except UnicodeEncodeError:
         for write in writes:
-            whose = f"run {write.id!r}: " if isinstance(write, CreateRun) else f"append to the run of key {write.key}: "
+            whose = f"{_name(write)}: "
             for field, text in _texts(write, ""):
                 require_text(whose + field, text)
         raise
+
+
+def _name(write: Write) -> str:
+    match write:
+        case CreateRun():
+            return f"run {write.id!r}"
+        case Append():
+            return f"append to the run of key {write.key}"
+        case Post():
+            return f"message to run {write.run_id!r}"
+        case FireSchedule():
+            return f"run of schedule {write.schedule!r}"
+        case _:
+            assert_never(write)
 
 
 def _texts(value: object, place: str) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,5 @@
-"""Looking for damage: everything SQLite can tell, and that every history reads from its first event to its last."""
+"""Looking for damage: everything SQLite can tell, that every history reads from its first event to its
+last, and that what rows say of each other holds."""
 
 from __future__ import annotations
 
@@ -33,6 +34,7 @@ def check_database(path: Path) -> list[str]:
             findings += _integrity_findings(db)
             findings += _run_findings(db)
             findings += _segment_findings(db)
+            findings += _message_findings(db)
     except StoreError as error:
         findings.append(str(error))
     finally:
@@ -54,6 +56,13 @@ def _run_findings(db: apsw.Connection) -> Iterator[str]:
             yield f"run {run_id!r}: unknown state {state!r} or detail {detail!r}"
         elif State(state).is_final != (finished_us is not None):
             yield f"run {run_id!r}: state {state} does not fit finished_us {finished_us}"
+
+
+def _message_findings(db: apsw.Connection) -> Iterator[str]:
+    for run, number in db.execute(QUERIES["lost_messages"]):
+        yield f"message {number} is for run number {run}, which there is not"
+    for run_id, owner in db.execute(QUERIES["lost_owners"]):
+        yield f"run {run_id!r}: session {owner} owns it, and has ended"
 
 
 def _segment_findings(db: apsw.Connection) -> Iterator[str]:

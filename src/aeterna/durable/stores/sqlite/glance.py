@@ -24,7 +24,8 @@ _KEY_MAX = 2**63 - 1
 
 
 class RunLine(NamedTuple):
-    """One run; the fields are those of `contract.RunRow`, plain, after the name of its namespace."""
+    """One run; the fields are those of `contract.RunRow`, plain, after the name of its namespace; ``requires`` is
+    a JSON array, or empty."""
 
     namespace: str
     key: int
@@ -42,6 +43,11 @@ class RunLine(NamedTuple):
     finished_us: int | None
     parent: str | None
     note: str
+    queue: str
+    priority: int
+    share: str
+    requires: str
+    crashes: int
 
 
 class LineQuery(NamedTuple):

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
-from aeterna.durable.core.segment import encode_segment
-from aeterna.durable.stores.contract import Append, Appended, Created, CreateRun, Head, Outcome, Write
+from aeterna.durable.core.segment import decode_segment, encode_segment
+from aeterna.durable.stores.contract import Append, Appended, Created, CreateRun, Events, Head, Outcome, Sealed
+from aeterna.durable.stores.sqlite.rows import requires_text
 from aeterna.kernel.errors import InvariantError
 
 Values = tuple[Any, ...]
+
+Planned = Append | CreateRun
+"""Writes that can be planned before the first of them is carried out."""
 
 _APPENDED = Appended()
 
@@ -18,42 +22,56 @@ class Plan:
     """The rows of each statement for ``writes``, the outcomes they have if all goes well, and how many row
     changes that makes.
 
-    Rows of one kind go to one prepared statement together, all runs first, then all segments, then all heads.
-    That equals the order of the writes: a run's segments keep theirs, no statement changes an epoch, and a key
-    is known only after the commit that made it. A run that exists or an old epoch changes fewer rows than
-    planned; a place that is not the end of the history, and an append that has no rows to count, make the plan
+    Rows of one kind go to one prepared statement together, all runs first, then all segments, then the messages they
+    record, then all heads. That equals the order of the writes: a run's segments keep theirs, no statement changes an
+    epoch, and a key is known only after the commit that made it. A run that exists or an old epoch changes fewer rows
+    than planned; a place that is not the end of the history, and an append that has no rows to count, make the plan
     uncertain from the start.
 
-    ``length_of`` tells how long a run's history is before these writes (None: no such run); ``lengths`` how
-    long afterwards. Raises `UnicodeEncodeError` for text that UTF-8 cannot hold.
+    ``length_of`` tells how long a run's history is before these writes (None: no such run in this namespace, and then
+    nothing certain can be planned for it); ``lengths`` how long afterwards. Raises `UnicodeEncodeError` for text that
+    UTF-8 cannot hold.
     """
 
-    __slots__ = ("_length_of", "heads", "is_certain", "lengths", "next_key", "outcomes", "runs", "segments")
+    __slots__ = (
+        "_length_of",
+        "_namespace",
+        "consumed",
+        "heads",
+        "is_certain",
+        "lengths",
+        "next_key",
+        "outcomes",
+        "runs",
+        "segments",
+    )
 
     def __init__(
-        self, namespace: int, next_key: int, length_of: Callable[[int], int | None], writes: Sequence[Write]
+        self, namespace: int, next_key: int, length_of: Callable[[int], int | None], writes: Sequence[Planned]
     ) -> None:
         self.next_key = next_key
         self.runs: list[Values] = []
         self.segments: list[Values] = []
+        self.consumed: list[Values] = []
         self.heads: list[Values] = []
         self.outcomes: list[Outcome] = []
         self.lengths: dict[int, int] = {}
         self.is_certain = True
         self._length_of = length_of
+        self._namespace = namespace
         for write in writes:
             match write:
                 case Append():
                     self._add_append(write)
                 case CreateRun():
-                    self._add_run(namespace, write)
+                    self._add_run(write)
                 case _:
                     assert_never(write)
 
     @property
     def row_changes(self) -> int:
         """How many rows are added or changed if all goes well."""
-        return len(self.runs) + len(self.segments) + len(self.heads)
+        return len(self.runs) + len(self.segments) + len(self.consumed) + len(self.heads)
 
     def _add_append(self, write: Append) -> None:
         key, first, events, head = write.key, write.first, write.events, write.head
@@ -63,19 +81,32 @@ class Plan:
         if first != length or not (events or head):
             self.is_certain = False
         if events:
-            self.segments.append((key, first, len(events), encode_segment(events), write.epoch))
+            self.segments.append((key, first, len(events), body_of(events), write.epoch))
+        if write.consumed:
+            self.consumed += [(key, number, write.epoch) for number in write.consumed]
         if head is not None:
             self.heads.append(_head_values(write, head))
         self.lengths[key] = first + len(events)
         self.outcomes.append(_APPENDED)
 
-    def _add_run(self, namespace: int, write: CreateRun) -> None:
+    def _add_run(self, write: CreateRun) -> None:
         key, self.next_key = self.next_key, self.next_key + 1
         epoch = 0 if write.owner is None else 1
-        self.runs.append(_run_values(key, namespace, write))
-        self.segments.append((key, 0, len(write.events), encode_segment(write.events), epoch))
+        self.runs.append(_run_values(key, self._namespace, write))
+        self.segments.append((key, 0, len(write.events), body_of(write.events), epoch))
         self.lengths[key] = len(write.events)
         self.outcomes.append(Created(key, epoch))
+
+
+def body_of(events: Events) -> bytes:
+    """The events as a segment."""
+    return events.body if isinstance(events, Sealed) else encode_segment(events)
+
+
+def first_and_last_us(events: Events) -> tuple[int, int]:
+    """The times of the first and of the last event."""
+    opened = decode_segment(events.body) if isinstance(events, Sealed) else events
+    return opened[0].at_us, opened[-1].at_us
 
 
 def _head_values(write: Append, head: Head) -> Values:
@@ -104,7 +135,8 @@ def _run_values(key: int, namespace: int, write: CreateRun) -> Values:
         raise InvariantError(f"run {write.id!r} cannot be created without a RunCreated event")
     # Tried here, before anything is written, and all at once, which costs next to nothing.
     (write.id + write.workflow + write.version + (write.parent or "")).encode()
-    last_us = write.events[-1].at_us
+    (write.queue + write.share + (write.singleton or "") + "".join(write.requires)).encode()
+    first_us, last_us = first_and_last_us(write.events)
     return (
         key,
         namespace,
@@ -115,8 +147,15 @@ def _run_values(key: int, namespace: int, write: CreateRun) -> Values:
         write.detail,
         0 if write.owner is None else 1,
         write.owner,
-        write.events[0].at_us,
+        first_us,
         last_us,
         last_us if write.state.is_final else None,
         write.parent,
+        write.wake_us,
+        write.queue,
+        write.priority,
+        write.share,
+        requires_text(write.requires),
+        write.singleton,
+        len(write.events),
     )

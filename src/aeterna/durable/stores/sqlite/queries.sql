@@ -13,35 +13,50 @@ SELECT coalesce(max(key), 0) FROM runs;
 
 -- name: insert_run
 -- 1 key, 2 namespace key, 3 id, 4 workflow, 5 version, 6 state, 7 detail, 8 epoch, 9 owner, 10 created,
--- 11 updated, 12 finished, 13 parent. An owner whose session has ended is nobody: owner is always NULL or
--- a live session.
+-- 11 updated, 12 finished, 13 parent, 14 wake, 15 queue, 16 priority, 17 share, 18 requires, 19 singleton, 20 length.
+-- An owner whose session has ended is nobody: owner is always NULL or a live session. A run of that id, or an
+-- unfinished one of that singleton, keeps it from being added.
 INSERT INTO runs (key, namespace, id, workflow, version, state, detail, epoch,
-                  owner, created_us, updated_us, finished_us, parent, note)
+                  owner, created_us, updated_us, finished_us, parent, note,
+                  wake_us, queue, priority, share, requires, singleton, claimed_length)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
-        (SELECT number FROM sessions WHERE number = ?9 AND closed_us IS NULL AND ?12 IS NULL), ?10, ?11, ?12, ?13, '')
-ON CONFLICT (namespace, id) DO NOTHING;
+        (SELECT number FROM sessions WHERE number = ?9 AND namespace = ?2 AND closed_us IS NULL AND ?12 IS NULL),
+        ?10, ?11, ?12, ?13, '',
+        ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+ON CONFLICT DO NOTHING;
 
 -- name: insert_segment
 -- 1 run, 2 seq, 3 events, 4 body, 5 epoch. The fence: no row is added unless the epoch is the run's.
 INSERT INTO segments (run, seq, events, body)
 SELECT ?1, ?2, ?3, ?4 FROM runs WHERE key = ?1 AND epoch = ?5;
 
+-- name: consume_message
+-- 1 run, 2 number, 3 epoch
+DELETE FROM inbox
+WHERE run = ?1 AND number = ?2 AND EXISTS (SELECT 1 FROM runs WHERE key = ?1 AND epoch = ?3);
+
 -- name: change_head
--- 1 run, 2 epoch, 3 state, 4 detail, 5 wake, 6 note, 7 updated, 8 finished, 9 whether it is given up
+-- 1 run, 2 epoch, 3 state, 4 detail, 5 wake, 6 note, 7 updated, 8 finished, 9 whether it is given up.
+-- A message moves a run that is given up, or was nobody's already, but a signal moves none that is paused or has not
+-- begun.
 UPDATE runs
-SET state = ?3, detail = ?4, wake_us = ?5, note = ?6, updated_us = ?7, finished_us = ?8, owner = iif(?9, NULL, owner)
+SET state = ?3, detail = ?4, note = ?6, updated_us = ?7, finished_us = ?8, owner = iif(?9, NULL, owner),
+    wake_us = iif((?9 OR owner IS NULL) AND ?8 IS NULL AND EXISTS (
+                    SELECT 1 FROM inbox
+                    WHERE run = ?1 AND (kind <> 'signal' OR NOT (?4 = 'paused' OR ?3 = 'PENDING'))),
+                  NULL, ?5)
 WHERE key = ?1 AND epoch = ?2;
 
 -- name: run_position
--- 1 run. Why an append was refused.
+-- 1 run, 2 namespace key. Why an append was refused.
 SELECT id, epoch, ifnull((SELECT seq + events FROM segments WHERE run = ?1 ORDER BY seq DESC LIMIT 1), 0)
-FROM runs WHERE key = ?1;
+FROM runs WHERE key = ?1 AND namespace = ?2;
 
 -- name: run_by_id
 -- 1 name of the namespace or NULL for any, 2 id; the newest if several namespaces have it
 SELECT key, id, workflow, version, state, detail, created_us, updated_us,
        ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0),
-       epoch, owner, wake_us, finished_us, parent, note
+       epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
 FROM runs
 WHERE namespace IN (SELECT key FROM namespaces WHERE ?1 IS NULL OR name = ?1) AND id = ?2
 ORDER BY key DESC LIMIT 1;
@@ -63,7 +78,7 @@ ORDER BY seq;
 -- The unary plus keeps the order of the primary key, so that a page costs no sort.
 SELECT key, id, workflow, version, state, detail, created_us, updated_us,
        ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0),
-       epoch, owner, wake_us, finished_us, parent, note
+       epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
 FROM runs
 WHERE key < ?2 AND +namespace IN (SELECT key FROM namespaces WHERE ?1 IS NULL OR name = ?1)
   AND (?3 IS NULL OR workflow = ?3)
@@ -77,60 +92,146 @@ WHERE +namespace IN (SELECT key FROM namespaces WHERE ?1 IS NULL OR name = ?1)
 GROUP BY state;
 
 -- name: next_wake
--- 1 name of the namespace
+-- 1 name of the namespace, 2 the time that does not come
 SELECT wake_us FROM runs
 WHERE namespace = (SELECT key FROM namespaces WHERE name = ?1)
-  AND finished_us IS NULL AND owner IS NULL AND wake_us IS NOT NULL
+  AND finished_us IS NULL AND owner IS NULL AND wake_us < ?2
 ORDER BY wake_us LIMIT 1;
 
--- name: close_all_sessions
--- 1 time
-UPDATE sessions SET closed_us = ?1 WHERE closed_us IS NULL;
-
--- name: disown_all
-UPDATE runs SET owner = NULL WHERE finished_us IS NULL AND owner IS NOT NULL;
-
 -- name: insert_session
--- 1 host, 2 pid, 3 time
-INSERT INTO sessions (host, pid, opened_us) VALUES (?1, ?2, ?3) RETURNING number;
+-- 1 namespace key, 2 host, 3 pid, 4 time, 5 end of the lease, 6 name, 7 about
+INSERT INTO sessions (namespace, host, pid, opened_us, expires_us, name, about)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING number;
 
 -- name: close_session
--- 1 session, 2 time
-UPDATE sessions SET closed_us = ?2 WHERE number = ?1 AND closed_us IS NULL;
+-- 1 namespace key, 2 session, 3 time
+UPDATE sessions SET closed_us = ?3 WHERE number = ?2 AND namespace = ?1 AND closed_us IS NULL RETURNING number;
 
 -- name: disown
--- 1 session
-UPDATE runs SET owner = NULL WHERE finished_us IS NULL AND owner = ?1;
+-- 1 namespace key, 2 session, 3 whether its process died. Taking a run over records one event, that it was taken over, which is no
+-- progress. A message moves a run that nobody owns, but a signal moves none that is paused or has not begun.
+UPDATE runs
+SET owner = NULL,
+    crashes = iif(NOT ?3, crashes,
+                  iif(ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0)
+                      <= claimed_length + 1, crashes + 1, 0)),
+    wake_us = iif(EXISTS (SELECT 1 FROM inbox
+                          WHERE run = runs.key
+                            AND (kind <> 'signal' OR NOT (runs.detail = 'paused' OR runs.state = 'PENDING'))),
+                  NULL, wake_us)
+WHERE namespace = ?1 AND finished_us IS NULL AND owner = ?2;
 
 -- name: session_lives
--- 1 session
-SELECT 1 FROM sessions WHERE number = ?1 AND closed_us IS NULL;
+-- 1 namespace key, 2 session
+SELECT 1 FROM sessions WHERE number = ?2 AND namespace = ?1 AND closed_us IS NULL;
 
 -- name: claimable
--- 1 namespace key, 2 now, 3 limit. Oldest first; two halves, because each is a range of the index.
+-- 1 namespace key, 2 now, 3 limit, 4 workflows or NULL, 5 queues or NULL, 6 capabilities, 7 crash limit. Runs that have
+-- begun, the oldest first; two halves, because each is a range of the index.
 SELECT key FROM (
   SELECT key FROM (
-    SELECT key FROM runs WHERE namespace = ?1 AND finished_us IS NULL AND owner IS NULL AND wake_us IS NULL
+    SELECT key FROM runs INDEXED BY runs_begun
+    WHERE namespace = ?1 AND finished_us IS NULL AND owner IS NULL AND wake_us IS NULL
+      AND state = 'RUNNING' AND crashes < ?7
+      AND (?4 IS NULL OR json_array(workflow, version) IN (SELECT value FROM json_each(?4)))
+      AND (?5 IS NULL OR queue = '' OR queue IN (SELECT value FROM json_each(?5)))
+      AND (requires = '' OR NOT EXISTS (SELECT 1 FROM json_each(requires) AS needed
+                                        WHERE needed.value NOT IN (SELECT value FROM json_each(?6))))
     ORDER BY key LIMIT ?3)
   UNION ALL
   SELECT key FROM (
-    SELECT key FROM runs WHERE namespace = ?1 AND finished_us IS NULL AND owner IS NULL AND wake_us <= ?2
+    SELECT key FROM runs INDEXED BY runs_begun
+    WHERE namespace = ?1 AND finished_us IS NULL AND owner IS NULL AND wake_us <= ?2
+      AND state = 'RUNNING' AND crashes < ?7
+      AND (?4 IS NULL OR json_array(workflow, version) IN (SELECT value FROM json_each(?4)))
+      AND (?5 IS NULL OR queue = '' OR queue IN (SELECT value FROM json_each(?5)))
+      AND (requires = '' OR NOT EXISTS (SELECT 1 FROM json_each(requires) AS needed
+                                        WHERE needed.value NOT IN (SELECT value FROM json_each(?6))))
     ORDER BY key LIMIT ?3)
 ) ORDER BY key LIMIT ?3;
 
+-- name: waiting_shares
+-- 1 namespace key, 2 queues or NULL. Where runs wait for their start. From each share straight to the next by the index,
+-- so that it takes no longer the more runs wait.
+WITH RECURSIVE places (queue, priority, share) AS (
+  SELECT * FROM (
+    SELECT queue, priority, share FROM runs
+    WHERE namespace = ?1 AND state = 'PENDING' AND owner IS NULL AND finished_us IS NULL
+    ORDER BY queue, priority, share LIMIT 1)
+  UNION ALL
+  SELECT runs.queue, runs.priority, runs.share FROM places CROSS JOIN runs
+  WHERE runs.key = coalesce(
+    (SELECT later.key FROM runs AS later INDEXED BY runs_waiting
+     WHERE later.namespace = ?1 AND later.state = 'PENDING' AND later.owner IS NULL AND later.finished_us IS NULL
+       AND later.queue = places.queue AND later.priority = places.priority AND later.share > places.share
+     ORDER BY later.share LIMIT 1),
+    (SELECT later.key FROM runs AS later INDEXED BY runs_waiting
+     WHERE later.namespace = ?1 AND later.state = 'PENDING' AND later.owner IS NULL AND later.finished_us IS NULL
+       AND later.queue = places.queue AND later.priority > places.priority
+     ORDER BY later.priority, later.share LIMIT 1),
+    (SELECT later.key FROM runs AS later INDEXED BY runs_waiting
+     WHERE later.namespace = ?1 AND later.state = 'PENDING' AND later.owner IS NULL AND later.finished_us IS NULL
+       AND later.queue > places.queue
+     ORDER BY later.queue, later.priority, later.share LIMIT 1)))
+SELECT queue, priority, share FROM places
+WHERE ?2 IS NULL OR queue = '' OR queue IN (SELECT value FROM json_each(?2));
+
+-- name: candidates
+-- 1 namespace key, 2 now, 3 limit, 4 workflows or NULL, 5 queue, 6 capabilities, 7 crash limit, 8 priority, 9 share.
+-- Later ones of the same share cannot be among the first so many that start. Two halves, as in claimable.
+SELECT key FROM (
+  SELECT key FROM (
+    SELECT key FROM runs
+    WHERE namespace = ?1 AND state = 'PENDING' AND owner IS NULL AND finished_us IS NULL
+      AND queue = ?5 AND priority = ?8 AND share = ?9 AND wake_us IS NULL AND crashes < ?7
+      AND (?4 IS NULL OR json_array(workflow, version) IN (SELECT value FROM json_each(?4)))
+      AND (requires = '' OR NOT EXISTS (SELECT 1 FROM json_each(requires) AS needed
+                                        WHERE needed.value NOT IN (SELECT value FROM json_each(?6))))
+    ORDER BY key LIMIT ?3)
+  UNION ALL
+  SELECT key FROM (
+    SELECT key FROM runs
+    WHERE namespace = ?1 AND state = 'PENDING' AND owner IS NULL AND finished_us IS NULL
+      AND queue = ?5 AND priority = ?8 AND share = ?9 AND wake_us <= ?2 AND crashes < ?7
+      AND (?4 IS NULL OR json_array(workflow, version) IN (SELECT value FROM json_each(?4)))
+      AND (requires = '' OR NOT EXISTS (SELECT 1 FROM json_each(requires) AS needed
+                                        WHERE needed.value NOT IN (SELECT value FROM json_each(?6))))
+    ORDER BY key LIMIT ?3)
+) ORDER BY key LIMIT ?3;
+
+-- name: places_taken
+-- 1 namespace key. Runs that have begun, or are about to, by queue and share.
+SELECT queue, share, count(*) FROM runs INDEXED BY runs_placed
+WHERE namespace = ?1 AND finished_us IS NULL AND queue <> '' AND (state = 'RUNNING' OR owner IS NOT NULL)
+GROUP BY queue, share;
+
+-- name: shares_served
+-- 1 namespace key, 2 queue
+SELECT share, served_us FROM shares WHERE namespace = ?1 AND queue = ?2;
+
+-- name: serve_share
+-- 1 namespace key, 2 queue, 3 share, 4 time
+INSERT INTO shares (namespace, queue, share, served_us) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (namespace, queue, share) DO UPDATE SET served_us = excluded.served_us;
+
+-- name: move_rate
+-- 1 namespace key, 2 queue, 3 theoretical arrival time
+UPDATE queues SET tat_us = ?3 WHERE namespace = ?1 AND name = ?2;
+
 -- name: claimable_by_id
--- 1 namespace key, 2 id, 3 session
-SELECT key FROM runs WHERE namespace = ?1 AND id = ?2 AND finished_us IS NULL AND (owner IS NULL OR owner = ?3);
+-- 1 namespace key, 2 id, 3 session, 4 whether by force
+SELECT key FROM runs
+WHERE namespace = ?1 AND id = ?2 AND finished_us IS NULL AND (?4 OR owner IS NULL OR owner = ?3);
 
 -- name: take_run
--- 1 run, 2 session
-UPDATE runs SET owner = ?2, epoch = epoch + 1 WHERE key = ?1;
+-- 1 run, 2 session, 3 length of its history, 4 crashes
+UPDATE runs SET owner = ?2, epoch = epoch + 1, claimed_length = ?3, crashes = ?4 WHERE key = ?1;
 
 -- name: run_by_key
 -- 1 run
 SELECT key, id, workflow, version, state, detail, created_us, updated_us,
        ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0),
-       epoch, owner, wake_us, finished_us, parent, note
+       epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
 FROM runs WHERE key = ?1;
 
 -- name: key_by_id
@@ -191,15 +292,25 @@ ORDER BY segments.run, seq;
 
 -- name: all_runs
 SELECT key, id, workflow, version, state, detail, created_us, updated_us, 0,
-       epoch, owner, wake_us, finished_us, parent, note
+       epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
 FROM runs;
+
+-- name: lost_messages
+SELECT run, number FROM inbox WHERE run NOT IN (SELECT key FROM runs) ORDER BY run, number;
+
+-- name: lost_owners
+SELECT id, owner FROM runs
+WHERE finished_us IS NULL AND owner IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM sessions
+                  WHERE number = runs.owner AND sessions.namespace = runs.namespace AND closed_us IS NULL)
+ORDER BY key;
 
 -- name: run_lines
 -- 1 name of the namespace or NULL for any, 2 before, 3 workflow, 4 states as JSON array, 5 limit; NULL matches all.
 -- list_runs for people: with the name of the namespace.
 SELECT namespaces.name, runs.key, id, workflow, version, state, detail, created_us, updated_us,
        ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0),
-       epoch, owner, wake_us, finished_us, parent, note
+       epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
 FROM runs JOIN namespaces ON namespaces.key = +runs.namespace
 WHERE runs.key < ?2 AND (?1 IS NULL OR namespaces.name = ?1)
   AND (?3 IS NULL OR workflow = ?3)
@@ -210,7 +321,7 @@ ORDER BY runs.key DESC LIMIT ?5;
 -- 1 name of the namespace or NULL for any, 2 id. Every namespace may have a run of that id; newest first.
 SELECT namespaces.name, runs.key, id, workflow, version, state, detail, created_us, updated_us,
        ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0),
-       epoch, owner, wake_us, finished_us, parent, note
+       epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
 FROM namespaces JOIN runs ON runs.namespace = namespaces.key
 WHERE (?1 IS NULL OR namespaces.name = ?1) AND id = ?2
 ORDER BY runs.key DESC;
@@ -220,3 +331,158 @@ ORDER BY runs.key DESC;
 SELECT namespaces.name, id FROM namespaces JOIN runs ON runs.namespace = namespaces.key
 WHERE (?1 IS NULL OR namespaces.name = ?1) AND finished_us IS NOT NULL AND finished_us < ?2
 ORDER BY finished_us, runs.key;
+
+-- name: renew_session
+-- 1 namespace key, 2 session, 3 end of the lease
+UPDATE sessions SET expires_us = ?3 WHERE number = ?2 AND namespace = ?1 AND closed_us IS NULL RETURNING number;
+
+-- name: expired_sessions
+-- 1 namespace key, 2 now
+SELECT number FROM sessions WHERE namespace = ?1 AND closed_us IS NULL AND expires_us <= ?2 ORDER BY number;
+
+-- name: sessions_without_lease
+-- 1 namespace key
+SELECT number FROM sessions WHERE namespace = ?1 AND closed_us IS NULL AND expires_us IS NULL;
+
+-- name: live_sessions
+-- 1 namespace key, 2 limit
+SELECT number, host, pid, opened_us, closed_us, expires_us, name, about,
+       (SELECT count(*) FROM runs WHERE namespace = ?1 AND finished_us IS NULL AND owner = sessions.number)
+FROM sessions WHERE namespace = ?1 AND closed_us IS NULL ORDER BY number LIMIT ?2;
+
+-- name: owned_runs
+-- 1 namespace key, 2 session
+SELECT key FROM runs WHERE namespace = ?1 AND finished_us IS NULL AND owner = ?2 ORDER BY key;
+
+-- name: release_run
+-- 1 run. As disown, for one run.
+UPDATE runs
+SET owner = NULL,
+    wake_us = iif(EXISTS (SELECT 1 FROM inbox
+                          WHERE run = ?1 AND (kind <> 'signal' OR NOT (detail = 'paused' OR state = 'PENDING'))),
+                  NULL, wake_us)
+WHERE key = ?1;
+
+-- name: poisoned
+-- 1 name of the namespace, 2 crash limit, 3 limit
+SELECT key, id, workflow, version, state, detail, created_us, updated_us,
+       ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0),
+       epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
+FROM runs
+WHERE namespace = (SELECT key FROM namespaces WHERE name = ?1)
+  AND finished_us IS NULL AND owner IS NULL AND crashes > 0 AND crashes >= ?2 AND detail <> 'stuck'
+ORDER BY key LIMIT ?3;
+
+-- name: inbox
+-- 1 name of the namespace, 2 id of the run
+SELECT number, inbox.id, kind, name, payload, at_us FROM inbox
+WHERE run = (SELECT key FROM runs WHERE namespace = (SELECT key FROM namespaces WHERE name = ?1) AND id = ?2)
+ORDER BY number;
+
+-- name: unread
+-- 1 name of the namespace, 2 session
+SELECT id FROM runs
+WHERE namespace = (SELECT key FROM namespaces WHERE name = ?1) AND finished_us IS NULL AND owner = ?2
+  AND EXISTS (SELECT 1 FROM inbox WHERE run = runs.key)
+ORDER BY key;
+
+-- name: message_number
+-- 1 run, 2 id of the message
+SELECT number FROM message_ids WHERE run = ?1 AND id = ?2;
+
+-- name: next_number
+-- 1 run, 2 whether the message moves the run
+UPDATE runs SET posted = posted + 1, wake_us = iif(?2 AND owner IS NULL, NULL, wake_us)
+WHERE key = ?1 RETURNING posted;
+
+-- name: insert_message
+-- 1 run, 2 number, 3 id, 4 kind, 5 name, 6 payload, 7 time
+INSERT INTO inbox (run, number, id, kind, name, payload, at_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7);
+
+-- name: has_message
+-- 1 run, 2 number
+SELECT 1 FROM inbox WHERE run = ?1 AND number = ?2;
+
+-- name: name_message
+-- 1 run, 2 id of the message, 3 number
+INSERT INTO message_ids (run, id, number) VALUES (?1, ?2, ?3);
+
+-- name: key_by_singleton
+-- 1 namespace key, 2 singleton
+SELECT key FROM runs WHERE namespace = ?1 AND singleton = ?2 AND finished_us IS NULL;
+
+-- name: debounce
+-- 1 run, 2 wake, 3 singleton. Only before anybody has taken it. A message moves it as ever.
+UPDATE runs
+SET wake_us = iif(EXISTS (SELECT 1 FROM inbox WHERE run = ?1 AND kind <> 'signal'), NULL, ?2)
+WHERE key = ?1 AND state = 'PENDING' AND epoch = 0 AND singleton = ?3 RETURNING key;
+
+-- name: put_queue
+-- 1 namespace key, 2 name, 3 concurrency, 4 concurrency per share, 5 rate, 6 period, 7 burst, 8 whether it is paused
+INSERT INTO queues (namespace, name, concurrency, concurrency_per_share, rate, rate_period_us, burst, is_paused)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+ON CONFLICT (namespace, name) DO UPDATE SET
+    concurrency = excluded.concurrency, concurrency_per_share = excluded.concurrency_per_share, rate = excluded.rate,
+    rate_period_us = excluded.rate_period_us, burst = excluded.burst, is_paused = excluded.is_paused;
+
+-- name: delete_queue
+-- 1 namespace key, 2 name
+DELETE FROM queues WHERE namespace = ?1 AND name = ?2 RETURNING name;
+
+-- name: queues
+-- 1 namespace key
+SELECT name, concurrency, concurrency_per_share, rate, rate_period_us, burst, is_paused, tat_us
+FROM queues WHERE namespace = ?1 ORDER BY name;
+
+-- name: queue_counts
+-- 1 namespace key. By queue: waiting, placed, and when the one that waits longest was created.
+SELECT queue, sum(state = 'PENDING' AND owner IS NULL), sum(state <> 'PENDING' OR owner IS NOT NULL),
+       min(iif(state = 'PENDING' AND owner IS NULL, created_us, NULL))
+FROM runs WHERE namespace = ?1 AND finished_us IS NULL AND queue <> '' GROUP BY queue;
+
+-- name: put_schedule
+-- 1 namespace key, 2 id, 3 spec, 4 next, 5 whether it is paused, 6 last run
+INSERT INTO schedules (namespace, id, spec, next_us, is_paused, last_run) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+ON CONFLICT (namespace, id) DO UPDATE SET
+    spec = excluded.spec, next_us = excluded.next_us, is_paused = excluded.is_paused, last_run = excluded.last_run;
+
+-- name: delete_schedule
+-- 1 namespace key, 2 id
+DELETE FROM schedules WHERE namespace = ?1 AND id = ?2 RETURNING id;
+
+-- name: schedules
+-- 1 namespace key
+SELECT id, spec, next_us, is_paused, last_run FROM schedules WHERE namespace = ?1 ORDER BY id;
+
+-- name: next_schedule
+-- 1 namespace key
+SELECT min(next_us) FROM schedules WHERE namespace = ?1 AND NOT is_paused;
+
+-- name: fire_schedule
+-- 1 namespace key, 2 id, 3 due, 4 next, 5 last run or NULL
+UPDATE schedules SET next_us = ?4, last_run = ifnull(?5, last_run)
+WHERE namespace = ?1 AND id = ?2 AND next_us = ?3 RETURNING id;
+
+-- name: put_token
+-- 1 hash, 2 namespace, 3 role, 4 created, 5 note
+INSERT INTO tokens (hash, namespace, role, created_us, note) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (hash) DO UPDATE SET
+    namespace = excluded.namespace, role = excluded.role, created_us = excluded.created_us, note = excluded.note;
+
+-- name: delete_token
+-- 1 hash
+DELETE FROM tokens WHERE hash = ?1 RETURNING hash;
+
+-- name: tokens
+SELECT hash, namespace, role, created_us, note FROM tokens ORDER BY created_us, hash;
+
+-- name: delete_inbox
+-- 1 run
+DELETE FROM inbox WHERE run = ?1;
+
+-- name: delete_message_ids
+-- 1 run
+DELETE FROM message_ids WHERE run = ?1;
+
+-- name: namespace_names
+SELECT name FROM namespaces ORDER BY name;

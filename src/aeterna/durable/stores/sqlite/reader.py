@@ -8,28 +8,20 @@ from typing import Any
 
 import apsw
 
-from aeterna.durable.core.events import AnyEvent
+from aeterna.durable.core.events import AnyEvent, Payload
 from aeterna.durable.core.segment import decode_segment
-from aeterna.durable.core.states import Detail, State
-from aeterna.durable.stores.contract import Page, RunQuery, RunRow
+from aeterna.durable.core.states import State
+from aeterna.durable.stores.contract import NEVER_US, Message, MessageKind, Page, RunQuery, RunRow
 from aeterna.durable.stores.sqlite.checking import check_database
 from aeterna.durable.stores.sqlite.connections import open_reader
 from aeterna.durable.stores.sqlite.faults import corrupt, explaining
+from aeterna.durable.stores.sqlite.rows import run_row
 from aeterna.durable.stores.sqlite.side_thread import SideThread
 from aeterna.durable.stores.sqlite.statements import QUERIES
 from aeterna.durable.stores.text import require_text
 from aeterna.kernel.errors import StoreCorruptError, StoreError
 
 _KEY_MAX = 2**63 - 1
-
-
-def run_row(values: tuple[Any, ...], path: Path) -> RunRow:
-    """A row as selected by ``run_by_id`` and its like; raises `StoreCorruptError` for a state nobody knows."""
-    key, run_id, workflow, version, state, detail, *rest = values
-    try:
-        return RunRow(key, run_id, workflow, version, State(state), Detail(detail), *rest)
-    except ValueError as error:
-        raise corrupt(path, "read", f"run {run_id!r}: {error}") from error
 
 
 class Queries:
@@ -87,9 +79,25 @@ class Queries:
 
     def next_wake(self) -> int | None:
         """See `Store.next_wake`."""
-        found = self._all("next_wake", self._namespace)
+        found = self._all("next_wake", self._namespace, NEVER_US)
         wake: int | None = found[0][0] if found else None
         return wake
+
+    def inbox(self, run_id: str) -> list[Message]:
+        """See `Store.inbox`."""
+        require_text("run id", run_id)
+        return [
+            Message(number, name_id, MessageKind(kind), name, Payload(payload), at_us)
+            for number, name_id, kind, name, payload, at_us in self._all("inbox", self._namespace, run_id)
+        ]
+
+    def unread(self, session: int) -> list[str]:
+        """See `Store.unread`."""
+        return [run_id for (run_id,) in self._all("unread", self._namespace, session)]
+
+    def poisoned(self, crash_limit: int, limit: int) -> list[RunRow]:
+        """See `Store.poisoned`."""
+        return [run_row(values, self._path) for values in self._all("poisoned", self._namespace, crash_limit, limit)]
 
     def _all(self, name: str, *values: Any) -> list[tuple[Any, ...]]:
         # All rows at once: a cursor left half-read would hold its snapshot, and with it the WAL.

@@ -1,50 +1,42 @@
-"""The SQLite store: who may touch the file, on which thread work runs, and one method per promise of the contract."""
+"""The SQLite store: one method per promise of the contract.
+
+Who may touch the file, and on which thread, is in ``file``.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from aeterna.durable.core.events import AnyEvent
 from aeterna.durable.core.states import State
-from aeterna.durable.stores.contract import Outcome, Page, RunQuery, RunRow, Write
+from aeterna.durable.stores.contract import (
+    ANY,
+    Choice,
+    Message,
+    Notice,
+    Outcome,
+    Outlook,
+    Page,
+    RunQuery,
+    RunRow,
+    SessionRow,
+    Write,
+)
 from aeterna.durable.stores.sqlite.backup import back_up
 from aeterna.durable.stores.sqlite.checking import check_database
-from aeterna.durable.stores.sqlite.connections import Synchronous, open_reader, open_writer
-from aeterna.durable.stores.sqlite.faults import explaining
-from aeterna.durable.stores.sqlite.lock import FileLock
-from aeterna.durable.stores.sqlite.pace import CommitPace
-from aeterna.durable.stores.sqlite.reader import Queries
-from aeterna.durable.stores.sqlite.side_thread import SideThread
-from aeterna.durable.stores.sqlite.writer import Writer
+from aeterna.durable.stores.sqlite.connections import Synchronous
+from aeterna.durable.stores.sqlite.file import Rooms, SqliteFile
+from aeterna.durable.stores.sqlite.registered import SqliteRegistry
 from aeterna.durable.stores.text import require_text
 from aeterna.kernel.clock import Clock, SystemClock
-from aeterna.kernel.errors import StoreError
 
 T = TypeVar("T")
 
 
-class _Opened:
-    """What an open store holds."""
-
-    def __init__(self, path: Path, namespace: str, synchronous: Synchronous, clock: Clock) -> None:
-        self.pace = CommitPace()
-        db = open_writer(path, synchronous)
-        try:
-            self.writer = Writer(db, path, namespace, clock, self.pace)
-            self.queries = Queries(open_reader(path), path, namespace)
-        except BaseException:
-            db.close()
-            raise
-        self.writing = asyncio.Lock()
-        self.commit_thread = SideThread("aeterna-commit")
-        self.copy_thread = SideThread("aeterna-copy")
-
-
-class SqliteStore:
-    """Runs and histories in one SQLite file, held by one engine at a time.
+class SqliteStore(SqliteRegistry):
+    """Runs and histories in one SQLite file, held by one engine, or one server, at a time.
 
     Durability: ``synchronous`` "full" syncs every commit before it is acknowledged; what was acknowledged survives a
     crash of the process and of the machine. "normal" syncs at checkpoints only: a crash of the process loses nothing,
@@ -64,6 +56,9 @@ class SqliteStore:
     keep a map of pages and write more for every step, to give back space that a busy store takes again at once.)
     """
 
+    commit_shards = 1
+    is_shared = False
+
     def __init__(
         self,
         path: Path,
@@ -71,125 +66,167 @@ class SqliteStore:
         *,
         synchronous: Synchronous = "full",
         clock: Clock | None = None,
+        file: SqliteFile | None = None,
     ) -> None:
         require_text("namespace", namespace)
         self.path = path
         self.namespace = namespace
         self.description = f"sqlite at {path}"
-        self._synchronous = synchronous
-        self._clock = clock or SystemClock()
-        self._lock = FileLock(path)
-        self._opened: _Opened | None = None
+        self._file = file or SqliteFile(path, synchronous, clock or SystemClock())
 
     async def open(self) -> None:
         """See `Store.open`. Makes missing directories. Raises `StoreLockedError` while another engine has the file,
         `StoreCorruptError` for a damaged or foreign file, `StoreTooNewError`, `StoreReadOnlyError`,
         `StoreFullError`."""
-        if self._opened is not None:
-            return
-        with explaining(self.path, "open"):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock.acquire(self._clock)
-        try:
-            self._opened = _Opened(self.path, self.namespace, self._synchronous, self._clock)
-        except BaseException:
-            self._lock.release()
-            raise
+        await self._file.open(self.namespace)
 
     async def close(self) -> None:
         """See `Store.close`. Waits for a commit that is on its way."""
-        opened, self._opened = self._opened, None
-        if opened is None or not self._lock.is_held:  # In a forked child nothing is open that it could give back.
-            return
-        async with opened.writing:
-            try:
-                opened.commit_thread.close()
-                opened.copy_thread.close()
-                opened.queries.close()
-                opened.writer.close()
-            finally:
-                self._lock.release()
+        await self._file.close(self.namespace)
 
-    async def open_session(self, at_us: int, host: str, pid: int) -> int:
+    # Sessions.
+
+    async def open_session(
+        self, at_us: int, host: str, pid: int, *, lease_us: int | None = None, name: str = "", about: str = "{}"
+    ) -> int:
         """See `Store.open_session`."""
-        return await self._write(lambda writer: writer.open_session(at_us, host, pid))
+        return await self._write(lambda rooms: rooms.sessions.open(at_us, host, pid, lease_us, name, about))
 
-    async def close_session(self, session: int, at_us: int) -> None:
+    async def close_session(self, session: int, at_us: int, *, died: bool = False) -> None:
         """See `Store.close_session`."""
-        await self._write(lambda writer: writer.close_session(session, at_us))
+        await self._write(lambda rooms: rooms.sessions.close(session, at_us, died=died))
+
+    async def renew_sessions(self, sessions: Sequence[int], expires_us: int) -> list[int]:
+        """See `Store.renew_sessions`."""
+        return await self._write(lambda rooms: rooms.sessions.renew(sessions, expires_us))
+
+    async def expire_sessions(self, now_us: int) -> list[int]:
+        """See `Store.expire_sessions`."""
+        return await self._write(lambda rooms: rooms.sessions.expire(now_us))
+
+    async def list_sessions(self, *, limit: int = 1000) -> list[SessionRow]:
+        """See `Store.list_sessions`."""
+        return await self._write(lambda rooms: rooms.sessions.live(limit))
+
+    # Writing.
 
     async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
         """See `Store.commit`. After an error the store goes on working as soon as the cause is gone."""
-        return await self._write(lambda writer: writer.commit(writes))
+        return await self._write(lambda rooms: rooms.writer.commit(writes))
 
     def commit_at_once(self, writes: Sequence[Write]) -> list[Outcome] | None:
         """See `Store.commit_at_once`: on the loop while the disk is fast (see `CommitPace`) and nothing else is being
         written."""
-        opened = self._require_open()
-        if opened.pace.off_loop or opened.writing.locked():
-            return None
-        return opened.writer.commit(writes)
+        return self._rooms().writer.commit(writes) if self._file.may_write_at_once() else None
 
-    async def claim(self, session: int, now_us: int, limit: int) -> list[RunRow]:
+    async def claim(self, session: int, now_us: int, limit: int, choice: Choice = ANY) -> list[RunRow]:
         """See `Store.claim`."""
-        return await self._write(lambda writer: writer.claim(session, now_us, limit))
+        return await self._write(lambda rooms: rooms.claiming.claim(session, now_us, limit, choice))
 
-    async def claim_run(self, session: int, run_id: str) -> RunRow | None:
+    async def claim_run(self, session: int, run_id: str, *, by_force: bool = False) -> RunRow | None:
         """See `Store.claim_run`."""
-        return await self._write(lambda writer: writer.claim_run(session, run_id))
+        return await self._write(lambda rooms: rooms.claiming.claim_run(session, run_id, by_force=by_force))
 
-    async def next_wake(self) -> int | None:
-        """See `Store.next_wake`."""
-        return self._require_open().queries.next_wake()
+    async def release_runs(self, session: int, except_keys: Sequence[int], *, at_us: int) -> int:
+        """See `Store.release_runs`."""
+        return await self._write(lambda rooms: rooms.claiming.release(session, except_keys))
 
-    async def get_run(self, run_id: str) -> RunRow | None:
-        """See `Store.get_run`."""
-        return self._require_open().queries.get_run(run_id)
-
-    async def history(self, run_id: str, start: int = 0) -> list[AnyEvent]:
-        """See `Store.history`."""
-        return self._require_open().queries.history(run_id, start)
-
-    async def list_runs(self, query: RunQuery) -> Page:
-        """See `Store.list_runs`."""
-        return self._require_open().queries.list_runs(query)
-
-    async def count_runs(self) -> dict[State, int]:
-        """See `Store.count_runs`."""
-        return self._require_open().queries.count_runs()
+    def set_crash_limit(self, limit: int) -> None:
+        """See `Store.set_crash_limit`."""
+        self._crash_limit = limit
 
     async def delete_runs(self, run_ids: Sequence[str]) -> int:
         """See `Store.delete_runs`."""
-        return await self._write(lambda writer: writer.delete_runs(run_ids))
+        return await self._write(lambda rooms: rooms.writer.delete_runs(run_ids))
 
     async def delete_finished(self, before_us: int, limit: int) -> int:
         """See `Store.delete_finished`."""
-        return await self._write(lambda writer: writer.delete_finished(before_us, limit))
+        return await self._write(lambda rooms: rooms.writer.delete_finished(before_us, limit))
+
+    # Reading.
+
+    async def poisoned(self, limit: int) -> list[RunRow]:
+        """See `Store.poisoned`."""
+        rooms = self._rooms()
+        return rooms.queries.poisoned(rooms.claiming.crash_limit, max(limit, 0))
+
+    async def next_wake(self) -> int | None:
+        """See `Store.next_wake`."""
+        return self._rooms().queries.next_wake()
+
+    async def inbox(self, run_id: str) -> list[Message]:
+        """See `Store.inbox`."""
+        return self._rooms().queries.inbox(run_id)
+
+    async def unread(self, session: int) -> list[str]:
+        """See `Store.unread`."""
+        return self._rooms().queries.unread(session)
+
+    async def get_run(self, run_id: str) -> RunRow | None:
+        """See `Store.get_run`."""
+        return self._rooms().queries.get_run(run_id)
+
+    async def history(self, run_id: str, start: int = 0) -> list[AnyEvent]:
+        """See `Store.history`."""
+        return self._rooms().queries.history(run_id, start)
+
+    async def list_runs(self, query: RunQuery) -> Page:
+        """See `Store.list_runs`."""
+        return self._rooms().queries.list_runs(query)
+
+    async def count_runs(self) -> dict[State, int]:
+        """See `Store.count_runs`."""
+        return self._rooms().queries.count_runs()
 
     async def backup(self, target: Path) -> None:
         """See `Store.backup`: a copy of the moment it began, synced when this returns.
 
         Raises `UsageError` when ``target`` exists. The write-ahead log grows by what is committed meanwhile."""
-        await back_up(self.path, target, self._require_open().copy_thread)
+        await back_up(self.path, target, self._file.require_open().copy_thread)
 
     async def check(self) -> list[str]:
         """What is wrong with the file, one line per finding, empty when nothing is: SQLite's own check of every page,
         and that every history decodes and runs from event 0 without a hole. Reads everything, off the loop."""
-        return await self._require_open().copy_thread.run(lambda: check_database(self.path))
+        return await self._file.require_open().copy_thread.run(lambda: check_database(self.path))
 
-    async def _write(self, work: Callable[[Writer], T]) -> T:
-        opened = self._require_open()
-        async with opened.writing:
-            if opened.pace.off_loop:
-                return await opened.commit_thread.run(lambda: work(opened.writer))
-            return work(opened.writer)
+    # Other processes: there are none that work on the file.
 
-    def _require_open(self) -> _Opened:
-        if self._opened is None:
-            raise StoreError(f"{self.description} is not open; call open() first")
-        if not self._lock.is_held:
-            raise StoreError(
-                f"{self.description} belongs to the process that opened it, and this one is forked from that: let the "
-                f"parent do the work, or start the process with the method 'spawn' and a store of its own"
-            )
-        return self._opened
+    def watch(self, outlook: Outlook) -> None:
+        """See `Store.watch`."""
+
+    def notify(self, notices: Sequence[Notice]) -> None:
+        """See `Store.notify`."""
+
+    async def _write(self, work: Callable[[Rooms], T]) -> T:
+        rooms = self._rooms()
+        return await self._file.write(lambda: work(rooms))
+
+
+class SqliteNamespaces:
+    """The stores of several applications in one file."""
+
+    def __init__(self, path: Path, *, synchronous: Synchronous = "full", clock: Clock | None = None) -> None:
+        self.path = path
+        self._file = SqliteFile(path, synchronous, clock or SystemClock())
+        self._stores: dict[str, SqliteStore] = {}
+
+    async def open(self) -> None:
+        """See `Namespaces.open`: takes the file, and makes it what this release reads. Errors as in
+        `SqliteStore.open`. Idempotent."""
+        self._file.hold()
+
+    async def close(self) -> None:
+        """See `Namespaces.close`. Idempotent."""
+        for store in self._stores.values():
+            await store.close()
+        await self._file.let_go()
+
+    async def names(self) -> list[str]:
+        """See `Namespaces.names`."""
+        return await self._file.namespace_names()
+
+    def store(self, namespace: str) -> SqliteStore:
+        """See `Namespaces.store`."""
+        if namespace not in self._stores:
+            self._stores[namespace] = SqliteStore(self.path, namespace, file=self._file)
+        return self._stores[namespace]

@@ -1,8 +1,9 @@
-"""Events as people and programs read them. The one file of the reading commands that needs msgspec."""
+"""Events as people and programs read them: small, because reading commands have no time to load more."""
 
 from __future__ import annotations
 
 import binascii
+import contextlib
 import json
 from typing import Any
 
@@ -12,12 +13,14 @@ JSON_TAG = b"j"
 """`codec.JSON_TAG`, repeated because codec takes too long to load here; a test compares them."""
 
 _KEY_FIELDS = ("at_us", "path", "name", "occurrence")
+_PAYLOADS = ("result", "arguments", "payload", "details")
 
 
 def value_of(payload: ev.Payload) -> Any:
-    """The recorded value in JSON types; raw bytes as base64."""
+    """The recorded value in JSON types; raw bytes, and what says it is JSON and is not, as base64."""
     if payload[:1] == JSON_TAG:
-        return json.loads(payload[1:])
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(payload[1:])
     return binascii.b2a_base64(payload[1:], newline=False).decode()
 
 
@@ -48,16 +51,18 @@ def as_record(number: int, event: ev.AnyEvent, at: str | None) -> dict[str, Any]
     record: dict[str, Any] = {"number": number, "at": at, "event": type(event).__name__}
     if isinstance(event, ev.KeyedEvent):
         record |= {"name": event.name, "path": event.path, "occurrence": event.occurrence}
+    place = _KEY_FIELDS if isinstance(event, ev.KeyedEvent) else ("at_us",)
     for name in event.__struct_fields__:
-        if name not in _KEY_FIELDS:
-            record[name] = _plain(name, getattr(event, name))
+        if name not in place:
+            # The number of a message is not that of the event, which stands first.
+            record["message" if name == "number" else name] = _plain(name, getattr(event, name))
     return record
 
 
 def _plain(name: str, value: Any) -> Any:
     if isinstance(value, ev.ErrorRecord):
         return error_record(value)
-    if name in ("result", "arguments"):
+    if name in _PAYLOADS:
         return value_of(value)
     return value.hex() if isinstance(value, bytes) else value
 

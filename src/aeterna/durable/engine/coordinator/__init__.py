@@ -1,0 +1,1 @@
+"""What a server does for the workers of a namespace: one service per file."""

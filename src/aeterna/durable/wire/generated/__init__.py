@@ -1,0 +1,1 @@
+"""Written by ``make proto`` from ``proto/aeterna/v1``; not to be edited."""

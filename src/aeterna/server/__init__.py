@@ -1,0 +1,1 @@
+"""The server: transports over the durable half, and no rules of their own."""

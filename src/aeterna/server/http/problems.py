@@ -1,0 +1,54 @@
+"""Errors as problem documents (RFC 9457), by the table of `server.errors`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from aeterna.kernel.errors import AeternaError
+from aeterna.server.errors import codes_of, name_of, text_of
+
+MEDIA_TYPE = "application/problem+json"
+FAULTS_MAX = 10
+
+log = logging.getLogger("aeterna.http")
+
+
+def problem(status: int, error: str, detail: str, **more: Any) -> JSONResponse:
+    """One problem document; ``error`` is the name of the class that a client of this package raises again."""
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}.get(status)
+    body = {"type": "about:blank", "title": error, "status": status, "detail": detail, "error": error, **more}
+    return JSONResponse(body, status, headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of this application with a problem."""
+
+    async def ours(_: Request, error: Exception) -> JSONResponse:
+        return problem(codes_of(error).http, name_of(error), text_of(error))
+
+    async def invalid(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        faults = [{"where": ".".join(map(str, each["loc"])), "what": each["msg"]} for each in error.errors()]
+        text = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults[:FAULTS_MAX])
+        return problem(422, "UsageError", text, faults=faults[:FAULTS_MAX])
+
+    async def plain(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return problem(error.status_code, "UsageError", str(error.detail))
+
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        where = f"{request.method} {request.scope['path']}"
+        log.error("%s failed", where, exc_info=error, extra={"action": "http_failed"})
+        return problem(500, "InvariantError", "the server failed in an unexpected way; its log has the details")
+
+    app.add_exception_handler(AeternaError, ours)
+    app.add_exception_handler(TimeoutError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, plain)
+    app.add_exception_handler(Exception, unexpected)

@@ -1,0 +1,1 @@
+"""gRPC: one file per service."""
