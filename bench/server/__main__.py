@@ -62,6 +62,7 @@ def measure(options: argparse.Namespace) -> int:
         described = machine.describe(Path(folder))
     for workload in (each for each in WORKLOADS if each.name in options.only):
         figures[workload.name] = _measure(workload, options, stores, failures)
+        print(report.table({workload.name: figures[workload.name]}), file=sys.stderr, flush=True)
     verdicts = [] if options.quick else report.verdicts(figures)
     print(report.table(figures))
     print("\n".join(report.verdict_lines(verdicts)))
@@ -91,7 +92,7 @@ def _measure(
             with tempfile.TemporaryDirectory(dir=stores) as folder:
                 try:
                     found.setdefault(system, []).append(workload.measure(system, sizes, Path(folder)))
-                except (ProgramFailed, AssertionError) as failure:
+                except (ProgramFailed, AssertionError, RuntimeError) as failure:
                     failures.append(f"{workload.name}, {system}: {failure}")
     return {system: _medians(metrics) for system, metrics in found.items()}
 
