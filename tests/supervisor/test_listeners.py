@@ -19,6 +19,7 @@ from aeterna.supervisor.host.listeners import (
     open_listener,
     open_listener_patiently,
 )
+from tests.supervisor.live.backend import free_port
 from tests.supervisor.sockets import connect, landings, open_descriptors, opened, tcp_spec, until_blocking
 
 ADDRESSES = [
@@ -122,8 +123,10 @@ def test_an_address_that_cannot_be_is_refused_with_what_to_do(spec, words):
 async def test_waiting_helps_where_only_a_connection_uses_the_port():
     with opened() as target, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        # One that no other connection of this machine is given when it is free again.
+        port = free_port()
+        client.bind(("127.0.0.1", port))
         client.connect(target.tcp_address)
-        port = client.getsockname()[1]
         with pytest.raises(BindError) as caught:
             await open_listener_patiently(tcp_spec(port=port), SystemClock(), patience_ms=150)
         assert caught.value.is_transient

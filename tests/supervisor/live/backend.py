@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -44,11 +45,17 @@ async def app(scope, receive, send):
 '''
 
 
+PORTS = (10_000, 32_000)
+"""Below ``net.ipv4.ip_local_port_range`` as Linux has it."""
+
+
 def free_port() -> int:
-    """A TCP port of the loopback that nobody uses now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A TCP port of the loopback that nobody uses now, of those that connections are not given by themselves."""
+    while True:
+        port = random.randrange(*PORTS)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(holds: Callable[[], Any], what: str, seconds: float = WAIT_S) -> Any:
