@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import subprocess
@@ -120,7 +121,7 @@ async def test_the_runs_of_a_killed_worker_go_on_in_another_at_once(
         # Until all are under way; each takes a second more, at least.
         for handle in handles:
             while (await handle.status()).length < BEGUN_EVENTS:
-                pass
+                await asyncio.sleep(0.01)
         first.send_signal(signal.SIGKILL)
         killed = time.monotonic()
         results = [await handle.result(timeout=30) for handle in handles]

@@ -22,7 +22,7 @@ async def start(http: httpx.AsyncClient, workflow: str, *args: object, **more: o
 async def detail(http: httpx.AsyncClient, run_id: str, wanted: str) -> None:
     async with asyncio.timeout(20):
         while (await http.get(f"/api/workflows/{run_id}")).json()["run"]["detail"] != wanted:
-            pass
+            await asyncio.sleep(0.01)
 
 
 async def test_a_run_is_started_awaited_and_looked_at(tmp_path: Path) -> None:

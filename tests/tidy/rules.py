@@ -90,6 +90,8 @@ BROAD_EXCEPT: dict[str, Allowed] = {
 """``except Exception`` and wider, unless it ends by raising again: user code's edge and supervised loops only."""
 
 SLEEPS_IN_TESTS: dict[str, Allowed] = {
+    "tests/processes/test_with_a_server.py": Allowed(1, "looks again whether another process has come so far"),
+    "tests/server/test_http.py": Allowed(1, "looks again whether a run has come so far"),
     "tests/wire/cluster_app.py": Allowed(1, "the time that a step of a worker under test takes"),
     "tests/stores/pgbouncer.py": Allowed(1, "looks again whether another process has come so far"),
     "tests/stores/postgres_server.py": Allowed(1, "looks again whether another process has come so far"),
