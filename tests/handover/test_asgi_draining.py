@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 
@@ -96,16 +97,20 @@ async def test_websockets_are_closed_one_by_one_with_the_code_that_asks_to_come_
     kind: str, port: SharedPort, servers: Servers
 ) -> None:
     server = await servers.start(kind, port.blue, environ={"AETERNA_WS_CLOSE_SPREAD_MS": "1500"})
-    clients = [await websockets.connect(f"ws://{port.address}/echo") for _ in range(3)]
-    for client in clients:
-        await client.send("hello")
-        assert await client.recv() == "hello"
-    assert server.ask("inflight") == "0"
-    await server.asked("drain 100")
-    await clients[0].wait_closed()
-    still_open = clients[2].state.name
-    for client in clients:
-        await client.wait_closed()
+    async with contextlib.AsyncExitStack() as connections:
+        clients = [
+            await connections.enter_async_context(websockets.connect(f"ws://{port.address}/echo")) for _ in range(3)
+        ]
+        for client in clients:
+            await client.send("hello")
+            assert await client.recv() == "hello"
+        # The answer may arrive before its exchange is over at the server.
+        await until(lambda: server.ask("inflight") == "0")
+        await server.asked("drain 100")
+        await clients[0].wait_closed()
+        still_open = clients[2].state.name
+        for client in clients:
+            await client.wait_closed()
     assert [client.close_code for client in clients] == [1012, 1012, 1012]
     assert still_open == "OPEN"
     await server.asked("await ws-ended")
