@@ -53,16 +53,23 @@ def test_every_event_is_frozen() -> None:
             event.at_us = 0
 
 
+def test_a_history_without_the_newest_fields_is_read() -> None:
+    """It was written before there were any."""
+    created = bytes.fromhex("0191980101a56f72646572a131c4086a5b5b5d2c7b7d5da6706172656e74a4332e3131a0")
+    assert decode_segment(created) == [EVENTS[0]]
+
+
 def test_field_order_never_changes() -> None:
     """The bytes of this release, written down: what was stored once must be read for ever."""
     assert encode_segment([EVENTS[0], EVENTS[2]]).hex() == (
-        "01929801"
+        "01929901"
         "01"
         "a56f72646572"
         "a131"
         "c4086a5b5b5d2c7b7d5d"
         "a6706172656e74"
         "a4332e3131"
+        "a0"
         "a0"
         "9903"
         "03"

@@ -48,7 +48,8 @@ class RunCreated(Event, frozen=True, array_like=True, tag=1):
     """The run exists; its workflow, version and arguments never change afterwards.
 
     ``origin``: the id of the run that this one was forked from first of all: what the workflow draws (UUIDs, random
-    numbers) follows from that id, as what it drew is part of the history they share; '' = it is no fork."""
+    numbers) follows from that id, as what it drew is part of the history they share; '' = it is no fork. ``affinity``:
+    runs that have the same one are executed by the same worker, where that is possible; '' = by any."""
 
     workflow: str
     version: str
@@ -56,6 +57,7 @@ class RunCreated(Event, frozen=True, array_like=True, tag=1):
     parent: str | None = None
     python: str = ""
     origin: str = ""
+    affinity: str = ""
 
 
 class RunStarted(Event, frozen=True, array_like=True, tag=2):

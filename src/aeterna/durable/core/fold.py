@@ -27,9 +27,11 @@ class Run:
 
     ``timers``, ``children`` and ``retries`` hold what has begun and not ended, ``heartbeats`` what unfinished
     activities told last; ``last_us`` is the time of the last event. ``last_message`` is the number of the last message
-    that is recorded: numbers rise, so one that is not higher is recorded already. ``origin``: see `ev.RunCreated`."""
+    that is recorded: numbers rise, so one that is not higher is recorded already. ``origin`` and ``affinity``: see
+    `ev.RunCreated`."""
 
     __slots__ = (
+        "affinity",
         "arguments",
         "cancel_reason",
         "children",
@@ -60,6 +62,7 @@ class Run:
         self.parent: str | None = None
         self.python = ""
         self.origin = ""
+        self.affinity = ""
         self.created_us = 0
         self.last_us = 0
         self.length = 0
@@ -128,6 +131,7 @@ def _created(run: Run, event: ev.RunCreated) -> None:
     run.parent = event.parent
     run.python = event.python
     run.origin = event.origin
+    run.affinity = event.affinity
     run.created_us = event.at_us
 
 

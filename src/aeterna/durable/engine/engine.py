@@ -36,6 +36,7 @@ from aeterna.durable.engine.tenure import Tenure
 from aeterna.durable.engine.timers import Timers
 from aeterna.durable.engine.waiters import Waiters
 from aeterna.durable.engine.work import Work
+from aeterna.durable.engine.yielding import Yielding
 from aeterna.durable.stores.contract import Created, Message, RunRow, Store
 from aeterna.kernel.errors import AeternaError
 
@@ -65,6 +66,7 @@ class Engine:
         self.starts = Starts(self)
         self.children = Children(self)
         self.schedules = OwnSchedules(self)
+        self.yielding = Yielding(self)
         self.stuck_here: set[str] = set()
         self._tasks: asyncio.TaskGroup
         self._end: asyncio.Future[None]

@@ -17,6 +17,7 @@ from aeterna.kernel.clock import Clock
 if TYPE_CHECKING:
     from aeterna.durable.engine.runner import Runner
     from aeterna.durable.engine.work import Work
+    from aeterna.durable.engine.yielding import Yielding
 
 WAITING = frozenset(
     {Detail.SLEEPING, Detail.WAITING_CHILD, Detail.WAITING_SIGNAL, Detail.RETRYING, Detail.PAUSED},
@@ -31,6 +32,7 @@ class Host(Protocol):
     timers: Timers
     steps: StepExecutor
     durability: Durability
+    yielding: Yielding
 
     @property
     def lease(self) -> Lease | None:

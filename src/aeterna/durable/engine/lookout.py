@@ -52,6 +52,8 @@ class Lookout:
                 engine.claims.slot_freed()
                 if engine.is_resident(notice.subject) or self._is_awaited(notice.subject):
                     engine.background.do(lambda: self._look_at(notice.subject))
+            case NoticeKind.YIELD:
+                engine.yielding.ask(notice.subject)
             case NoticeKind.LOST:
                 engine.background.do(engine.tenure.lost)
 

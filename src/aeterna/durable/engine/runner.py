@@ -36,6 +36,7 @@ class Runner:
         self.run = Run()
         self.is_ended = False
         self.is_releasing = False
+        self.is_handed_over = False
         self.was_fenced = False
         self.host = host
         self._loop = asyncio.get_running_loop()
@@ -166,10 +167,15 @@ class Runner:
         detail, note = self._occupation()
         self.log.set_head(Head(State.RUNNING, detail, self.wake_us, release=True, note=note))
 
+    def hand_over(self) -> None:
+        """Let the run leave memory while nothing of it is in flight, for another worker to go on with at once."""
+        self.is_releasing = self.is_handed_over = True
+        self.log.set_head(Head(State.RUNNING, detail_of(self.run, executing=True), release=True))
+
     @property
     def has_moved_on(self) -> bool:
-        """Something was recorded after `release` had written the row."""
-        return self.run.length != self._released_at
+        """Something was recorded after `release` had written the row, which says when to claim the run."""
+        return not self.is_handed_over and self.run.length != self._released_at
 
     def close(self) -> list[asyncio.Task[None]]:
         """Leave this process's memory; nothing more is recorded. Returns the tasks of steps that were cancelled."""
@@ -287,9 +293,7 @@ class Runner:
 
     def publish_detail(self) -> None:
         """Keep the run's row true while it waits; a run that only executes steps costs no write here."""
-        if self.is_ended:
-            return
-        if self._is_executing_as_told:
+        if self.is_ended or self._is_executing_as_told:
             return
         detail, note = self._occupation()
         if self.is_releasing:

@@ -142,8 +142,12 @@ class Work:
         runner = self._runner
         if not self._may_begin():
             self._held.append((wait, attempt))
-        elif not runner.is_releasing:
-            # A run that is being released leaves memory with this commit; whoever loads it next starts the step.
+        elif runner.is_releasing:
+            # It leaves memory with this commit; whoever loads it next starts the step.
+            pass
+        elif not self._steps and not runner.run.children and runner.host.yielding.takes(runner):
+            runner.hand_over()
+        else:
             self._steps[wait.key] = runner.host.spawn(self, wait, attempt)
 
     def go_on(self) -> None:

@@ -298,12 +298,14 @@ class NoticeKind(StrEnum):
     ENDED = "ended"
     LOST = "lost"
     SCHEDULES = "schedules"
+    YIELD = "yield"
 
 
 class Notice(msgspec.Struct, frozen=True):
     """Something happened: runs became claimable (RUNS), a message was posted to (INBOX) or an end was recorded of
-    (ENDED) the run ``subject``, the schedule ``subject`` was put, changed or triggered (SCHEDULES), or this process's
-    session is over and what it holds is not its own any more (LOST).
+    (ENDED) the run ``subject``, the schedule ``subject`` was put, changed or triggered (SCHEDULES), this process's
+    session is over and what it holds is not its own any more (LOST), or it is asked to hand ``subject`` runs over to
+    others (YIELD).
 
     A notice saves waiting and carries no truth: who misses one finds out when it looks, at the latest after a second.
     """

@@ -47,6 +47,7 @@ _NOTICES = {
     NoticeKind.ENDED: pb.NOTICE_KIND_ENDED,
     NoticeKind.LOST: pb.NOTICE_KIND_LOST,
     NoticeKind.SCHEDULES: pb.NOTICE_KIND_SCHEDULES,
+    NoticeKind.YIELD: pb.NOTICE_KIND_YIELD,
 }
 _NOTICES_BACK: dict[int, NoticeKind] = {number: notice_kind for notice_kind, number in _NOTICES.items()}
 

@@ -47,15 +47,17 @@ class Held(NamedTuple):
 
 class Attached:
     """One session. ``room``: how many runs more its worker takes; ``held``: by the runs' keys. ``room_max``: the worker
-    takes so many at the same time, and does not say itself when it has room again; None = it does."""
+    takes so many at the same time, and does not say itself when it has room again; None = it does. ``capacity``: how
+    many runs it says it executes at the same time, 0 = it does not say."""
 
-    __slots__ = ("choice", "held", "is_over", "lease_us", "number", "outlet", "room", "room_max")
+    __slots__ = ("capacity", "choice", "held", "is_over", "lease_us", "number", "outlet", "room", "room_max")
 
-    def __init__(self, number: int, lease_us: int, outlet: Outlet, choice: Choice = ANY) -> None:
+    def __init__(self, number: int, lease_us: int, outlet: Outlet, choice: Choice = ANY, capacity: int = 0) -> None:
         self.number = number
         self.lease_us = lease_us
         self.outlet = outlet
         self.choice = choice
+        self.capacity = capacity
         self.room = 0
         self.room_max: int | None = None
         self.held: dict[int, Held] = {}
@@ -65,6 +67,12 @@ class Attached:
         """Runs of it are among those that it takes over."""
         workflows = self.choice.workflows
         return workflows is None or (workflow, version) in workflows
+
+    def can_take(self, row: RunRow) -> bool:
+        """The run is among those that it takes over."""
+        choice = self.choice
+        is_listed = not row.queue or choice.queues is None or row.queue in choice.queues
+        return is_listed and self.can_execute(row.workflow, row.version) and {*row.requires} <= {*choice.capabilities}
 
     def make_room(self) -> None:
         """Something that it held is done, or it takes more than before."""

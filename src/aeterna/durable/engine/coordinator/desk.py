@@ -138,6 +138,7 @@ class NamespaceDesk:
             await self._waiters.look()
             await self._look_for_mail()
             self.dispatch.look()
+        await self.dispatch.balancer.look()
 
     async def _look_for_mail(self) -> None:
         for attached in [one for one in self.sessions if one.held]:
@@ -154,7 +155,7 @@ class NamespaceDesk:
         return await self.committer.commit(write, 0)
 
     async def _create(self, write: CreateRun) -> Outcome:
-        assigned = self.dispatch.assign(write)
+        assigned = self.dispatch.assigning.assign(write)
         if assigned is None:
             return await self.committer.commit(write, 0)
         owned, attached = assigned
@@ -163,9 +164,9 @@ class NamespaceDesk:
             outcome = await self.committer.commit(owned, 0)
         finally:
             if isinstance(outcome, Created):
-                self.dispatch.assigned(owned, outcome, attached)
+                self.dispatch.assigning.assigned(owned, outcome, attached)
             else:
-                self.dispatch.unassigned(attached)
+                self.dispatch.assigning.unassigned(attached)
         return outcome
 
     def announce(self, *notices: Notice) -> None:
@@ -265,8 +266,11 @@ class NamespaceDesk:
             if run is not None:
                 self._ended(run)
         elif head.release:
-            self._let_go(write.key)
-            self.dispatch.wakes_at(head.wake_us)
+            run = self._let_go(write.key)
+            if run is None:
+                self.dispatch.wakes_at(head.wake_us)
+            elif self.dispatch.released(run, write.key, head.wake_us):
+                return
             if self.store.is_shared:
                 self.store.notify([SOME_RUNS])
 

@@ -1,8 +1,10 @@
 """Hands runs that nobody owns to workers that have room for them, with their histories, unasked.
 
 The worker with the most room comes first, and where several could take a run each takes a few at a time: so work
-spreads over those who are free, and over those who join. A run that a client creates, and that has to wait for nothing,
-is created as a worker's own at once, which saves the claim.
+spreads over those who are free, and over those who join. A run that prefers another worker than the one that happens to
+claim it goes to that one (see `preferences`); a run that a worker was asked to hand over goes to the one it was asked
+for (see `balancer`). A run that a client creates, and that has to wait for nothing, is created as a worker's own at
+once, which saves the claim (see `assigning`).
 
 While nothing happens nothing is asked: notices, room, and the earliest wake-up start a look, and where other processes
 work on the store there is one look per second in all."""
@@ -11,15 +13,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from msgspec import structs
-
-from aeterna.durable.core.states import Detail, State
-from aeterna.durable.engine.coordinator.attached import Attached, Delivery
+from aeterna.durable.core.events import AnyEvent
+from aeterna.durable.engine.coordinator.assigning import Assigning, roomiest
+from aeterna.durable.engine.coordinator.attached import Attached, Delivery, Held
+from aeterna.durable.engine.coordinator.balancer import Balancer
+from aeterna.durable.engine.coordinator.preferences import Preferences
 from aeterna.durable.engine.coordinator.sessions import Sessions
 from aeterna.durable.engine.queue_waits import queue_waits
-from aeterna.durable.stores.contract import Choice, Created, CreateRun, FullStore, RunRow, Sealed
+from aeterna.durable.stores.contract import (
+    Choice,
+    FullStore,
+    Message,
+    Notice,
+    NoticeKind,
+    RunRow,
+)
 from aeterna.kernel.clock import Clock, sleep
 from aeterna.kernel.errors import StoreCorruptError, StoreError
 
@@ -33,6 +45,15 @@ SLEEP_S_MAX = 60.0
 """The wall clock may be set meanwhile, so no sleep is longer."""
 
 
+class Passing(NamedTuple):
+    """A run that is to go to the session ``taker``. ``claimer``: the one that has claimed it, and not seen it; 0 =
+    none."""
+
+    run_id: str
+    taker: int
+    claimer: int = 0
+
+
 class Dispatch:
     """The runs of one namespace, and those who wait for work."""
 
@@ -40,6 +61,10 @@ class Dispatch:
         self._store = store
         self._sessions = sessions
         self._clock = clock
+        self.balancer = Balancer(store, sessions, clock)
+        self.preferences = Preferences(sessions, clock)
+        self.assigning = Assigning(sessions, self.preferences, self.balancer, self.look)
+        self._directed: deque[Passing] = deque()
         self._needed = asyncio.Event()
         self._exhausted: set[Choice] = set()
         self._news = 0
@@ -88,64 +113,6 @@ class Dispatch:
         if self._alarm is not None:
             self._alarm.cancel()
 
-    # Runs that are created as a worker's own.
-
-    def assign(self, write: CreateRun) -> tuple[CreateRun, Attached] | None:
-        """The creation as one of a worker's own, and the worker; None if the run has to wait for its turn, or nobody
-        has room. Its place is taken; `assigned` or `unassigned` follows."""
-        is_plain = (
-            write.owner is None
-            and write.state is State.PENDING
-            and write.detail is not Detail.PAUSED
-            and not write.queue
-            and not write.requires
-            and write.wake_us is None
-            and write.singleton is None
-        )
-        if not is_plain:
-            return None
-        best: Attached | None = None
-        for attached in self._sessions:
-            if attached.room > (0 if best is None else best.room) and attached.can_execute(
-                write.workflow, write.version
-            ):
-                best = attached
-        if best is None:
-            return None
-        best.room -= 1
-        return structs.replace(write, owner=best.number, detail=Detail.LEASED), best
-
-    def assigned(self, write: CreateRun, created: Created, attached: Attached) -> None:
-        """The run was created and belongs to the worker."""
-        if attached.is_over:
-            self.look()
-            return
-        events = write.events
-        assert not isinstance(events, Sealed)
-        row = RunRow(
-            key=created.key,
-            id=write.id,
-            workflow=write.workflow,
-            version=write.version,
-            state=write.state,
-            detail=write.detail,
-            created_us=events[0].at_us,
-            updated_us=events[-1].at_us,
-            length=len(events),
-            epoch=created.epoch,
-            owner=attached.number,
-            parent=write.parent,
-            priority=write.priority,
-            share=write.share,
-        )
-        self._sessions.hold(attached, row.key, row.id, row.parent)
-        attached.outlet.deliver(Delivery(row, events))
-
-    def unassigned(self, attached: Attached) -> None:
-        """The run was not created."""
-        if not attached.is_over:
-            attached.room += 1
-
     # Runs that wait in the store.
 
     def wakes_at(self, wake_us: int | None) -> None:
@@ -155,12 +122,58 @@ class Dispatch:
         elif self._alarm_us is None or wake_us < self._alarm_us:
             self._set_alarm(wake_us)
 
+    def released(self, run: Held, key: int, wake_us: int | None) -> bool:
+        """A worker gave the run up, to be claimed from ``wake_us`` on (None = now); True if it is dealt with here."""
+        taker = self.balancer.given_up(run.session)
+        if wake_us is not None:
+            self.preferences.left(key, run.session)
+        elif taker is not None:
+            if self._sessions.find(taker) is not None:
+                self._directed.append(Passing(run.id, taker))
+                self._needed.set()
+                return True
+            # That worker's server takes it, unless it has gone meanwhile, which the next regular look finds out.
+            return False
+        self.wakes_at(wake_us)
+        return False
+
+    async def _direct(self) -> None:
+        """Bring runs to whom they are meant for; where that is not possible any more, to whoever has room."""
+        while self._directed:
+            passing = self._directed[0]
+            target = self._sessions.find(passing.taker)
+            if target is None or target.room <= 0:
+                target = self._sessions.find(passing.claimer)
+            row = None
+            if target is not None and not self._is_gone(passing):
+                row = await self._store.claim_run(target.number, passing.run_id, by_force=passing.claimer > 0)
+            # Not before: a store in trouble is asked again, and the answer may be all that was lost.
+            self._directed.popleft()
+            if target is None or row is None:
+                self.look()
+                continue
+            self._move_room(passing, target)
+            await self._give(target, row)
+
+    def _is_gone(self, passing: Passing) -> bool:
+        """Whoever claimed it has gone since, and perhaps somebody else works on it."""
+        holder = self._sessions.holder(passing.run_id)
+        return passing.claimer > 0 and (holder is None or holder.number != passing.claimer)
+
+    def _move_room(self, passing: Passing, target: Attached) -> None:
+        claimer = self._sessions.find(passing.claimer)
+        if target is not claimer:
+            target.room -= 1
+            if claimer is not None:
+                claimer.room += 1
+
     async def _deal(self) -> None:
         while True:
+            await self._direct()
             ready = [one for one in self._sessions if one.room > 0 and one.choice not in self._exhausted]
-            if not ready:
+            best = roomiest(self.balancer.not_giving(ready))
+            if best is None:
                 return
-            best = max(ready, key=lambda one: one.room)
             limit = min(best.room, CLAIM_MAX if len(ready) == 1 else SHARE)
             news, choice = self._news, best.choice
             rows = await self._store.claim(best.number, self._clock.now_us(), limit, choice)
@@ -184,16 +197,36 @@ class Dispatch:
         for row in rows:
             self._sessions.hold(attached, row.key, row.id, row.parent)
         for row in rows:
-            try:
-                history = await self._store.history(row.id)
-            except StoreCorruptError:
-                # The worker asks for it, and says in the run's row what is wrong.
-                history = None
-            inbox = await self._store.inbox(row.id)
-            if attached.is_over:
-                # Whoever ended the session has given the runs back.
-                return
+            await self._give(attached, row, len(rows))
+
+    async def _give(self, attached: Attached, row: RunRow, together: int = 0) -> None:
+        """Give a claimed run to the worker, or pass it on to one that should have it rather. ``together``: how many
+        were claimed at the same time; 0 = it is meant for this one."""
+        self._sessions.hold(attached, row.key, row.id, row.parent)
+        history, inbox, is_whole = await self._read(row)
+        better = self.preferences.better(attached, row, history, together) if together else None
+        if better is not None:
+            self._directed.append(Passing(row.id, better.number, attached.number))
+            self._needed.set()
+        elif not attached.is_over:
+            # Whoever ended the session has given the run back.
             attached.outlet.deliver(Delivery(row, history, inbox))
+            if not is_whole:
+                attached.outlet.tell(Notice(NoticeKind.INBOX, row.id))
+
+    async def _read(self, row: RunRow) -> tuple[list[AnyEvent] | None, list[Message], bool]:
+        """What goes with the run, and whether that is all; the worker asks for what could not be read."""
+        try:
+            history = await self._store.history(row.id)
+        except StoreCorruptError:
+            # The worker says in the run's row what is wrong.
+            history = None
+        except StoreError:
+            return None, [], False
+        try:
+            return history, await self._store.inbox(row.id), True
+        except StoreError:
+            return history, [], False
 
     def _set_alarm(self, wake_us: int | None) -> None:
         if self._alarm is not None:

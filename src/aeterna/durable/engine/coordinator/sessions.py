@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from aeterna.durable.engine.coordinator.about import about_of
 from aeterna.durable.engine.coordinator.attached import Attached, Held, Outlet
 from aeterna.durable.stores.contract import ANY, Choice, Notice, NoticeKind, Store
 from aeterna.kernel.clock import Clock
@@ -94,7 +95,7 @@ class Sessions:
         return attached
 
     def _attach(self, number: int, who: Introduction, outlet: Outlet) -> Attached:
-        attached = Attached(number, who.lease_us, outlet, who.choice)
+        attached = Attached(number, who.lease_us, outlet, who.choice, about_of(who.about).room)
         self._attached[number] = attached
         log.info("session %d of %s is here", number, who.name or who.host, extra={"action": "session_attached"})
         return attached

@@ -32,6 +32,7 @@ class NoticeKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOTICE_KIND_ENDED: _ClassVar[NoticeKind]
     NOTICE_KIND_LOST: _ClassVar[NoticeKind]
     NOTICE_KIND_SCHEDULES: _ClassVar[NoticeKind]
+    NOTICE_KIND_YIELD: _ClassVar[NoticeKind]
 STATE_UNSPECIFIED: State
 STATE_PENDING: State
 STATE_RUNNING: State
@@ -49,6 +50,7 @@ NOTICE_KIND_INBOX: NoticeKind
 NOTICE_KIND_ENDED: NoticeKind
 NOTICE_KIND_LOST: NoticeKind
 NOTICE_KIND_SCHEDULES: NoticeKind
+NOTICE_KIND_YIELD: NoticeKind
 
 class ErrorInfo(_message.Message):
     __slots__ = ("type", "message", "traceback", "arguments")
