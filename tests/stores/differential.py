@@ -184,7 +184,7 @@ class Seen:
             "commit", "claim", "claim_run", "open_session", "renew_sessions", "expire_sessions", "release_runs",
             "unread", "inbox", "poisoned", "next_wake", "get_run", "history", "list_runs", "count_runs", "delete_runs",
             "delete_finished", "list_queues", "delete_queue", "list_schedules", "next_schedule", "delete_schedule",
-            "list_sessions", "list_tokens", "delete_token",
+            "list_sessions", "list_tokens", "delete_token", "forget",
         } - {name for name, times in self.answers.items() if times > 2}  # fmt: skip
         assert not missing, self.answers
         missing = {

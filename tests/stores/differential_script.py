@@ -92,6 +92,7 @@ class Script:
             (lambda: ("delete_schedule", rng.choice("st")), 1),
             (lambda: ("put_token", TokenRow(rng.choice((b"\0", b"t")), "*", "admin", self.now_us, "n")), 1),
             (lambda: ("delete_token", rng.choice((b"\0", b"t"))), 1),
+            (lambda: ("forget", self.now_us - rng.randint(0, 300), rng.randint(0, 3)), 3),
             (self.look, 5),
         ]
 
@@ -137,7 +138,7 @@ class Script:
         rng = self.random
         choice = Choice(
             rng.choice([None, None, (("x", "1"),), (("y", "1"), ("x", "1")), ()]),
-            rng.choice([None, None, ("q",), ("r", "other"), ()]),
+            ("q", BAD_TEXT) if rng.random() < 0.03 else rng.choice([None, None, ("q",), ("r", "other"), ()]),
             rng.choice([("gpu",), ("gpu", "eu"), ()]),
         )
         if rng.random() < 0.03:

@@ -161,3 +161,41 @@ async def test_a_session_without_a_lease_ends_with_the_store_and_others_go_on(st
     assert await store.claim(alone, 10, 9) == []
     assert ids(await store.claim(worker, 10, 9)) == ["A"]
     await store.close()
+
+
+async def test_a_death_while_a_run_that_was_taken_over_waits_is_no_crash(store: Store) -> None:
+    """Whoever waits in memory beside a run that kills its process is not to blame."""
+    await store.open()
+    key = await add_run(store, "A")
+    for died_while in (Detail.SLEEPING, Detail.WAITING_CHILD, Detail.WAITING_SIGNAL, Detail.RETRYING, Detail.PAUSED):
+        session = await leased(store)
+        (row,) = await store.claim(session, 10, 1)
+        await store.commit([append(key, row.length, row.epoch, 1, Head(State.RUNNING, died_while))])
+        await store.close_session(session, 20, died=True)
+        found = await store.get_run("A")
+        assert found is not None
+        assert found.crashes == 0
+    # Nothing is recorded: it was being brought to where it waits, and that may have been what killed the process.
+    session = await leased(store)
+    await store.claim(session, 30, 1)
+    await store.close_session(session, 40, died=True)
+    found = await store.get_run("A")
+    assert found is not None
+    assert found.crashes == 1
+    await store.close()
+
+
+async def test_a_session_without_a_lease_that_was_not_closed_has_died(store_of_one: Store) -> None:
+    store = store_of_one
+    await store.open()
+    await store.open_session(1, "host", 42)
+    await add_run(store, "A", await store.open_session(1, "host", 42))
+    await store.close()
+    await store.open()
+    await add_run(store, "B", await store.open_session(2, "host", 43))
+    last = await store.open_session(3, "host", 44)
+    assert [(row.id, row.crashes) for row in await store.claim(last, 10, 9)] == [("A", 1), ("B", 1)]
+    await store.close_session(last, 20)
+    rows = [await store.get_run(run_id) for run_id in "AB"]
+    assert [row.crashes for row in rows if row] == [1, 1]
+    await store.close()

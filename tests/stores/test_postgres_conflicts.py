@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncpg
 
 from aeterna.durable.stores.postgres import PostgresStore
+from tests.stores.differential import Seen
 from tests.stores.postgres_server import PostgresServer
-from tests.stores.test_postgres_differential import Seen, play
+from tests.stores.test_postgres_differential import play_in_namespace
 
 SEEDS = 8
 _REFUSE = """
@@ -38,7 +39,7 @@ async def test_random_serialization_failures_change_no_answer(postgres_server: P
     await connection.execute(_REFUSE.format(schema="conflicts"))
     seen = Seen()
     for seed in range(SEEDS):
-        await play(2_000 + seed, PostgresStore(url, f"seed {seed}"), seen)
+        await play_in_namespace(url, 2_000 + seed, seen)
     assert seen.outcomes["Created"] > SEEDS, seen.outcomes
     await connection.execute("DROP SCHEMA conflicts CASCADE")
     await connection.close()

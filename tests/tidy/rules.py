@@ -92,6 +92,7 @@ BROAD_EXCEPT: dict[str, Allowed] = {
 SLEEPS_IN_TESTS: dict[str, Allowed] = {
     "tests/processes/test_with_a_server.py": Allowed(1, "looks again whether another process has come so far"),
     "tests/server/test_http.py": Allowed(1, "looks again whether a run has come so far"),
+    "tests/crash/poisoned_lives.py": Allowed(1, "looks again whether a run has come so far"),
     "tests/wire/cluster_app.py": Allowed(1, "the time that a step of a worker under test takes"),
     "tests/stores/pgbouncer.py": Allowed(1, "looks again whether another process has come so far"),
     "tests/stores/postgres_server.py": Allowed(1, "looks again whether another process has come so far"),

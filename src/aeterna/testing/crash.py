@@ -25,7 +25,15 @@ from aeterna.durable.stores.contract import Append, FencedOff, FullStore, Outcom
 from aeterna.testing.faults import FaultyStore, Moment, StoreCall
 
 COMMITTING = frozenset({"commit", "commit_at_once"})
-WRITING = COMMITTING | {"open_session", "close_session", "claim", "claim_run", "delete_runs", "delete_finished"}
+WRITING = COMMITTING | {
+    "open_session",
+    "close_session",
+    "claim",
+    "claim_run",
+    "delete_runs",
+    "delete_finished",
+    "forget",
+}
 """The methods of the contract that may change the store."""
 
 

@@ -232,6 +232,10 @@ class FaultyStore:
         """See `Store.delete_runs`."""
         return await self._pass("delete_runs", lambda: self.inner.delete_runs(run_ids))
 
+    async def forget(self, before_us: int, limit: int) -> int:
+        """See `Store.forget`."""
+        return await self._pass("forget", lambda: self.inner.forget(before_us, limit))
+
     async def delete_finished(self, before_us: int, limit: int) -> int:
         """See `Store.delete_finished`."""
         return await self._pass("delete_finished", lambda: self.inner.delete_finished(before_us, limit))

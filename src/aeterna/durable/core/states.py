@@ -40,6 +40,22 @@ class Detail(StrEnum):
     PAUSED = "paused"
     STUCK = "stuck"
 
+    @property
+    def needs_no_worker(self) -> bool:
+        """The run waits, or cannot go on: a process that dies meanwhile does not die of it."""
+        return self in _NEED_NO_WORKER
+
+
+_NEED_NO_WORKER = frozenset(
+    {
+        Detail.SLEEPING,
+        Detail.WAITING_CHILD,
+        Detail.WAITING_SIGNAL,
+        Detail.RETRYING,
+        Detail.PAUSED,
+        Detail.STUCK,
+    }
+)
 
 FINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
 

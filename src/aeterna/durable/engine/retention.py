@@ -1,4 +1,4 @@
-"""Deletes runs that ended long ago."""
+"""Deletes runs that ended long ago, and forgets what counts nothing any more."""
 
 from __future__ import annotations
 
@@ -12,17 +12,31 @@ from aeterna.kernel.errors import StoreError
 log = logging.getLogger("aeterna.engine")
 
 DELETE_BATCH = 500
+FORGET_BATCH = 10_000
+FORGET_AFTER_US = 7 * 86_400_000_000
+"""So long ended sessions can be looked up, and the shares of a queue remember whose turn it was."""
+FORGET_EVERY_S = 3_600.0
 
 
 async def serve_retention(store: Store, clock: Clock, options: EngineOptions) -> None:
-    """Delete what is older than ``options.retention_us``, for ever; ends by cancellation, or at once if all is kept."""
-    while options.retention_us is not None:
-        deleted = 0
+    """Delete what is older than ``options.retention_us`` (None: nothing) and forget what counts nothing, again and
+    again; ends by cancellation."""
+    while True:
+        has_more = False
         try:
-            deleted = await store.delete_finished(clock.now_us() - options.retention_us, DELETE_BATCH)
+            has_more = await _delete_old(store, clock.now_us(), options.retention_us)
         except StoreError as error:
             log.error("retention failed, will try again: %s", error, extra={"action": "retention_failed"})
-        if deleted:
-            log.info("deleted %d finished runs", deleted, extra={"action": "retention"})
-        if deleted < DELETE_BATCH:
-            await sleep(options.retention_check_s)
+        if not has_more:
+            await sleep(FORGET_EVERY_S if options.retention_us is None else options.retention_check_s)
+
+
+async def _delete_old(store: Store, now_us: int, retention_us: int | None) -> bool:
+    """One batch; True if there may be more."""
+    forgotten = await store.forget(now_us - FORGET_AFTER_US, FORGET_BATCH)
+    deleted = 0
+    if retention_us is not None:
+        deleted = await store.delete_finished(now_us - retention_us, DELETE_BATCH)
+    if deleted:
+        log.info("deleted %d finished runs", deleted, extra={"action": "retention"})
+    return deleted >= DELETE_BATCH or forgotten >= FORGET_BATCH

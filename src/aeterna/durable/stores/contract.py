@@ -42,7 +42,7 @@ class RunRow(msgspec.Struct, frozen=True):
     signals it waits for, in words. ``length``: how many events its history holds. ``queue``: where it waits for its
     start ('' = nowhere); ``priority``: the lower, the sooner; ``share``: the key under which it shares its queue
     fairly, and to which limits per key apply. ``requires``: capabilities a worker must have. ``crashes``: how many
-    sessions in a row died with the run in their hands and nothing recorded meanwhile."""
+    sessions in a row died while they executed it and had recorded nothing since they took it."""
 
     key: int
     id: str
@@ -362,14 +362,16 @@ class Store(Protocol):
     ) -> int:
         """A new session number, never used before and never used again.
 
-        Without ``lease_us``, in a store that one process holds alone, all earlier sessions are dead from here on, and
-        what they owned is claimable. With it the session lives until ``at_us + lease_us``, or as long as it is
-        renewed, and the others go on."""
+        Without ``lease_us``, in a store that one process holds alone, all earlier sessions have died, as in
+        `close_session` with ``died``, and what they owned is claimable. With it the session lives until
+        ``at_us + lease_us``, or as long as it is renewed, and the others go on. A session without a lease that is not
+        closed before the store is has died, too."""
         ...
 
     async def close_session(self, session: int, at_us: int, *, died: bool = False) -> None:
-        """End a session; what it owned is claimable. ``died``: its process ended without a word, which counts as a
-        crash of those runs that it took and recorded nothing for."""
+        """End a session; what it owned is claimable. ``died``: its process ended without a word. That counts as a
+        crash of the runs that it was executing: those for which it had recorded nothing but that it took them, unless
+        what it recorded says that they waited or were stuck (see `Detail.needs_no_worker`)."""
         ...
 
     async def renew_sessions(self, sessions: Sequence[int], expires_us: int) -> list[int]:
@@ -475,6 +477,12 @@ class Store(Protocol):
         """`delete_runs` for up to ``limit`` runs that finished before that time, oldest first, passing over those that
         are to be left alone or have a descendant that finished later. Descendants do not count towards ``limit``, but
         they do in what is returned."""
+        ...
+
+    async def forget(self, before_us: int, limit: int) -> int:
+        """Forget what counts nothing any more, up to ``limit`` of each: sessions that ended before that time, and when
+        a share of a queue was served, where that was before that time and none of its runs is unfinished. Returns how
+        many."""
         ...
 
     async def backup(self, target: Path) -> None:

@@ -46,6 +46,19 @@ class Queues:
         self._tat_us.pop(name, None)
         return self._rows.pop(name, None) is not None
 
+    def forget_shares(self, unfinished: Iterable[MemoryRun], before_us: int, limit: int) -> int:
+        """See `Store.forget`."""
+        needed = {(run.queue, run.share) for run in unfinished}
+        old = sorted(
+            (served_us, queue, share)
+            for queue, shares in self._served_us.items()
+            for share, served_us in shares.items()
+            if served_us < before_us and (queue, share) not in needed
+        )[: max(limit, 0)]
+        for _, queue, share in old:
+            del self._served_us[queue][share]
+        return len(old)
+
     def states(self, unfinished: Iterable[MemoryRun]) -> list[QueueState]:
         """See `Registry.list_queues`."""
         runs: dict[str, list[MemoryRun]] = {name: [] for name in self._rows}

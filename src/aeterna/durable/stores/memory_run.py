@@ -134,7 +134,11 @@ class MemoryRun:
         """Nobody owns it from now on."""
         if died:
             # Taking it over records one event, that it was taken over, which is no progress.
-            self.crashes = self.crashes + 1 if len(self.events) <= self.claimed_length + 1 else 0
+            recorded = len(self.events) - self.claimed_length
+            if recorded > 1:
+                self.crashes = 0
+            elif not (recorded and self.detail.needs_no_worker):
+                self.crashes += 1
         self.owner = None
         self._heed_inbox()
 

@@ -37,6 +37,7 @@ class MemorySessions:
         self.is_shared = is_shared
         self._unfinished: dict[int, MemoryRun] = {}
         self._sessions: dict[int, SessionRow] = {}
+        self._ended_us: dict[int, int] = {}
         self._last_session = 0
         self._queues = Queues()
         self._schedules = Schedules()
@@ -49,11 +50,11 @@ class MemorySessions:
         self._openings = self._openings + 1 if self.is_shared else 1
 
     async def close(self) -> None:
-        """See `Store.close`. Sessions without a lease end with it."""
+        """See `Store.close`. Sessions without a lease die with it."""
         self._openings = max(self._openings - 1, 0)
         if not self._openings:
-            for session in [each.number for each in self._sessions.values() if each.expires_us is None]:
-                self._end_session(session, died=False)
+            for each in [each for each in self._sessions.values() if each.expires_us is None]:
+                self._end_session(each.number, each.opened_us, died=True)
 
     def _require_open(self) -> None:
         if not self._openings:
@@ -70,7 +71,7 @@ class MemorySessions:
             require_text(what, text)
         if lease_us is None:
             for session in list(self._sessions):
-                self._end_session(session, died=False)
+                self._end_session(session, at_us, died=True)
         self._last_session += 1
         expires_us = None if lease_us is None else at_us + lease_us
         number = self._last_session
@@ -80,10 +81,11 @@ class MemorySessions:
     async def close_session(self, session: int, at_us: int, *, died: bool = False) -> None:
         """See `Store.close_session`; a session that is not live is left as it is."""
         self._require_open()
-        self._end_session(session, died=died)
+        self._end_session(session, at_us, died=died)
 
-    def _end_session(self, session: int, *, died: bool) -> None:
+    def _end_session(self, session: int, at_us: int, *, died: bool) -> None:
         if self._sessions.pop(session, None) is not None:
+            self._ended_us[session] = at_us
             for run in self._unfinished.values():
                 if run.owner == session:
                     run.disown(died=died)
@@ -103,8 +105,16 @@ class MemorySessions:
             each.number for each in self._sessions.values() if each.expires_us is not None and each.expires_us <= now_us
         ]
         for session in over:
-            self._end_session(session, died=True)
+            self._end_session(session, now_us, died=True)
         return over
+
+    async def forget(self, before_us: int, limit: int) -> int:
+        """See `Store.forget`."""
+        self._require_open()
+        old = [session for session, ended_us in self._ended_us.items() if ended_us < before_us][: max(limit, 0)]
+        for session in old:
+            del self._ended_us[session]
+        return len(old) + self._queues.forget_shares(self._unfinished.values(), before_us, limit)
 
     async def list_sessions(self, *, limit: int = 1000) -> list[SessionRow]:
         """See `Store.list_sessions`."""

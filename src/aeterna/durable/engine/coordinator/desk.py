@@ -21,6 +21,8 @@ from aeterna.durable.engine.coordinator.options import CoordinatorOptions
 from aeterna.durable.engine.coordinator.reclaimer import Reclaimer
 from aeterna.durable.engine.coordinator.schedules import ScheduleService
 from aeterna.durable.engine.coordinator.sessions import Sessions
+from aeterna.durable.engine.options import EngineOptions
+from aeterna.durable.engine.retention import serve_retention
 from aeterna.durable.stores.contract import (
     Append,
     Appended,
@@ -84,7 +86,7 @@ class NamespaceDesk:
 
     def services(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What is to be served for as long as the desk is open."""
-        return [self.committer.serve, self.dispatch.serve, self._schedules.serve, self._keep]
+        return [self.committer.serve, self.dispatch.serve, self._schedules.serve, self._keep, self._forget]
 
     def leave(self) -> None:
         """The process is about to end: workers and waiters go elsewhere, and their sessions live on. Idempotent."""
@@ -123,6 +125,9 @@ class NamespaceDesk:
             except StoreError as error:
                 log.warning("%s could not be looked at: %s", self.name, error, extra={"action": "look_failed"})
             await sleep(self.options.look_s)
+
+    async def _forget(self) -> None:
+        await serve_retention(self.store, self.clock, EngineOptions())
 
     async def _look(self) -> None:
         now_us = self.clock.monotonic_us()

@@ -17,7 +17,6 @@ from aeterna.kernel.errors import StoreError
 T = TypeVar("T")
 
 _DAY_US = 86_400_000_000
-_SESSIONS_KEPT_US = 7 * _DAY_US
 
 
 class Database:
@@ -76,9 +75,10 @@ class Database:
         return [from_db(name) for (name,) in await self.do("read", lambda session: session.rows("namespaces"))]
 
     async def tend(self) -> None:
-        """Once a day: partitions, and the rows of sessions that ended long ago."""
+        """Once a day: make and drop partitions."""
         if self._partitions.need_tending(self.today):
-            await self.do("tend", self._tend)
+            today = self.today
+            await self.do("tend", lambda session: self._partitions.tend(session, today))
 
     async def drop_spent_partitions(self) -> None:
         """Give back the room of runs that were deleted."""
@@ -88,10 +88,6 @@ class Database:
     def will_be_dropped(self, day: int) -> bool:
         """See `Partitions.will_be_dropped`."""
         return self._partitions.will_be_dropped(day, self.today)
-
-    async def _tend(self, session: Session) -> None:
-        await self._partitions.tend(session, self.today)
-        await session.rows("forget_sessions", self.clock.now_us() - _SESSIONS_KEPT_US)
 
     async def _open(self) -> None:
         connections = Connections(self.place, self.clock, synchronous=self._synchronous)

@@ -27,6 +27,13 @@ async def delete_finished(
         return await _delete(session, namespace, [key for (key,) in found], will_be_dropped)
 
 
+async def forget(session: Session, namespace: int, before_us: int, limit: int) -> int:
+    """See `Store.forget`."""
+    ended = await session.rows("forget_sessions", namespace, before_us, limit, timeout_s=_TIMEOUT_S)
+    served = await session.rows("forget_shares", namespace, before_us, limit, timeout_s=_TIMEOUT_S)
+    return len(ended) + len(served)
+
+
 async def _delete(session: Session, namespace: int, keys: list[int], are_left: Callable[[int], bool]) -> int:
     if not keys:
         return 0

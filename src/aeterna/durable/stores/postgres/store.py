@@ -30,11 +30,11 @@ from aeterna.durable.stores.contract import (
 from aeterna.durable.stores.postgres import reader, registry, sessions, writer
 from aeterna.durable.stores.postgres.connections import COMMIT_SHARDS, Session
 from aeterna.durable.stores.postgres.database import Database
-from aeterna.durable.stores.postgres.deleting import delete_finished, delete_runs
+from aeterna.durable.stores.postgres.deleting import delete_finished, delete_runs, forget
 from aeterna.durable.stores.postgres.place import Place, parse_place
 from aeterna.durable.stores.postgres.plan import Plan
 from aeterna.durable.stores.postgres.rows import from_db, run_row, to_db
-from aeterna.durable.stores.text import refuse_unrecordable, require_text
+from aeterna.durable.stores.text import refuse_unrecordable, require_choice, require_text
 from aeterna.kernel.clock import Clock, SystemClock
 from aeterna.kernel.errors import InvariantError, StoreError, UsageError
 
@@ -164,6 +164,7 @@ class PostgresStore:
     async def claim(self, session: int, now_us: int, limit: int, choice: Choice = ANY) -> list[RunRow]:
         """See `Store.claim`; a session that is not live gets nothing."""
         key = self._require_open()
+        require_choice(choice)
         if limit <= 0:
             return []
         claiming = sessions.Claiming(key, session, now_us, choice, self._crash_limit)
@@ -253,6 +254,10 @@ class PostgresStore:
         if count and count < limit:
             await self._database.drop_spent_partitions()
         return count
+
+    async def forget(self, before_us: int, limit: int) -> int:
+        """See `Store.forget`."""
+        return await self._do("delete from", forget, before_us, max(limit, 0))
 
     async def backup(self, target: Path) -> None:
         """Always raises `UsageError`: PostgreSQL's own tools copy a database."""

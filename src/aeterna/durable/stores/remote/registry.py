@@ -71,6 +71,10 @@ class RemoteRegistry(ABC):
         (reply,) = await self.call(pb.Call(delete_runs=call))
         return reply.count
 
+    async def forget(self, before_us: int, limit: int) -> int:
+        """0: the server does that by itself."""
+        return 0
+
     async def backup(self, target: Path) -> None:
         """Always raises `UsageError`: a server's store is copied where it is."""
         raise UsageError(f"{self.description} cannot be copied to {target} from here: do it where the server runs")

@@ -26,7 +26,7 @@ class Sessions:
     def end_those_without_lease(self, at_us: int) -> None:
         """They live as long as the store is open; this is for those that an earlier process has left."""
         if self._do.look("read", "sessions_without_lease", self._namespace):
-            self._do.run("end sessions in", lambda: self._end_all(at_us, "sessions_without_lease", died=False))
+            self._do.run("end sessions in", lambda: self._end_all(at_us, "sessions_without_lease", died=True))
 
     def open(self, at_us: int, host: str, pid: int, lease_us: int | None, name: str, about: str) -> int:
         """See `Store.open_session`."""
@@ -36,7 +36,7 @@ class Sessions:
         def work() -> int:
             if lease_us is None:
                 for row in self._do.rows("live_sessions", self._namespace, -1):
-                    self._end(row[0], at_us, died=False)
+                    self._end(row[0], at_us, died=True)
             expires_us = None if lease_us is None else at_us + lease_us
             values = (host, pid, at_us, expires_us, name, about)
             number: int = self._do.rows("insert_session", self._namespace, *values)[0][0]
@@ -66,6 +66,15 @@ class Sessions:
         if not self._do.look("read", "expired_sessions", self._namespace, now_us):
             return []
         return self._do.run("end sessions in", lambda: self._end_all(now_us, "expired_sessions", now_us, died=True))
+
+    def forget(self, before_us: int, limit: int) -> int:
+        """See `Store.forget`."""
+
+        def work() -> int:
+            values = (self._namespace, before_us, max(limit, 0))
+            return sum(len(self._do.rows(statement, *values)) for statement in ("forget_sessions", "forget_shares"))
+
+        return self._do.run("forget sessions in", work)
 
     def live(self, limit: int) -> list[SessionRow]:
         """See `Store.list_sessions`."""

@@ -108,13 +108,19 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING number;
 UPDATE sessions SET closed_us = ?3 WHERE number = ?2 AND namespace = ?1 AND closed_us IS NULL RETURNING number;
 
 -- name: disown
--- 1 namespace key, 2 session, 3 whether its process died. Taking a run over records one event, that it was taken over, which is no
--- progress. A message moves a run that nobody owns, but a signal moves none that is paused or has not begun.
+-- 1 namespace key, 2 session, 3 whether its process died. Taking a run over records one event, that it was taken over,
+-- which is no progress; nor is dying with a run that was taken over and waits a crash of it. A message moves a run that
+-- nobody owns, but a signal moves none that is paused or has not begun.
 UPDATE runs
 SET owner = NULL,
-    crashes = iif(NOT ?3, crashes,
-                  iif(ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0)
-                      <= claimed_length + 1, crashes + 1, 0)),
+    crashes = CASE
+      WHEN NOT ?3 THEN crashes
+      ELSE CASE (SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1) - claimed_length
+        WHEN 0 THEN crashes + 1
+        WHEN 1 THEN crashes + (detail NOT IN ('sleeping', 'waiting_child', 'waiting_signal', 'retrying', 'paused',
+                                              'stuck'))
+        ELSE 0 END
+      END,
     wake_us = iif(EXISTS (SELECT 1 FROM inbox
                           WHERE run = runs.key
                             AND (kind <> 'signal' OR NOT (runs.detail = 'paused' OR runs.state = 'PENDING'))),
@@ -343,6 +349,25 @@ SELECT number FROM sessions WHERE namespace = ?1 AND closed_us IS NULL AND expir
 -- name: sessions_without_lease
 -- 1 namespace key
 SELECT number FROM sessions WHERE namespace = ?1 AND closed_us IS NULL AND expires_us IS NULL;
+
+-- name: forget_sessions
+-- 1 namespace key, 2 time, 3 limit. Those that ended before it, also of before sessions had namespaces.
+DELETE FROM sessions
+WHERE number IN (SELECT number FROM sessions
+                 WHERE namespace IN (?1, 0) AND closed_us < ?2 ORDER BY closed_us, number LIMIT ?3)
+RETURNING number;
+
+-- name: forget_shares
+-- 1 namespace key, 2 time, 3 limit. Those served before it that have no unfinished run.
+DELETE FROM shares
+WHERE namespace = ?1 AND (queue, share) IN (
+    SELECT old.queue, old.share FROM shares AS old
+    WHERE old.namespace = ?1 AND old.served_us < ?2
+      AND NOT EXISTS (SELECT 1 FROM runs INDEXED BY runs_queued
+                      WHERE runs.namespace = ?1 AND runs.finished_us IS NULL AND runs.queue <> ''
+                        AND runs.queue = old.queue AND runs.share = old.share)
+    ORDER BY old.served_us, old.queue, old.share LIMIT ?3)
+RETURNING share;
 
 -- name: live_sessions
 -- 1 namespace key, 2 limit

@@ -143,6 +143,10 @@ class SqliteStore(SqliteRegistry):
         """See `Store.delete_finished`."""
         return await self._write(lambda rooms: rooms.writer.delete_finished(before_us, limit))
 
+    async def forget(self, before_us: int, limit: int) -> int:
+        """See `Store.forget`."""
+        return await self._write(lambda rooms: rooms.sessions.forget(before_us, limit))
+
     # Reading.
 
     async def poisoned(self, limit: int) -> list[RunRow]:

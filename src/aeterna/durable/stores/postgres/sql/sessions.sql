@@ -15,13 +15,19 @@ WHERE namespace = $1 AND number = ANY ($2::bigint[]) AND closed_us IS NULL ORDER
 UPDATE aeterna.sessions SET closed_us = $2 WHERE number = ANY ($1::bigint[]);
 
 -- name: disown
--- 1 sessions, 2 keys that are kept, 3 whether the owner died. Taking a run over records one event, which is no progress.
+-- 1 sessions, 2 keys that are kept, 3 whether the owner died. Taking a run over records one event, which is no progress;
+-- nor is dying with a run that was taken over and waits a crash of it.
 -- A message moves a run that nobody owns, but a signal moves none that is paused or has not begun.
 UPDATE aeterna.runs SET
   owner = NULL,
   wake_us = CASE WHEN orders > 0 OR (signals > 0 AND detail <> 'paused' AND state <> 'PENDING') THEN NULL
                  ELSE wake_us END,
-  crashes = CASE WHEN NOT $3::boolean THEN crashes WHEN length > claimed_length + 1 THEN 0 ELSE crashes + 1 END
+  crashes = CASE
+    WHEN NOT $3::boolean THEN crashes
+    WHEN length > claimed_length + 1 THEN 0
+    WHEN length > claimed_length
+         AND detail IN ('sleeping', 'waiting_child', 'waiting_signal', 'retrying', 'paused', 'stuck') THEN crashes
+    ELSE crashes + 1 END
 WHERE key IN (SELECT key FROM aeterna.runs WHERE owner = ANY ($1::bigint[]) AND NOT key = ANY ($2::bigint[])
               ORDER BY key FOR NO KEY UPDATE)
 RETURNING key;
@@ -51,8 +57,23 @@ SELECT number, host, pid, opened_us, closed_us, expires_us, name, about,
 FROM aeterna.sessions WHERE namespace = $1 AND closed_us IS NULL ORDER BY number LIMIT $2;
 
 -- name: forget_sessions
--- 1 time. Those that ended before it: their numbers are never given again.
-DELETE FROM aeterna.sessions WHERE closed_us < $1;
+-- 1 namespace, 2 time, 3 limit. Those that ended before it: their numbers are never given again.
+DELETE FROM aeterna.sessions
+WHERE number IN (SELECT number FROM aeterna.sessions WHERE namespace = $1 AND closed_us < $2
+                 ORDER BY closed_us, number LIMIT $3 FOR UPDATE SKIP LOCKED)
+RETURNING number;
+
+-- name: forget_shares
+-- 1 namespace, 2 time, 3 limit. Those served before it that have no unfinished run.
+DELETE FROM aeterna.shares
+WHERE (namespace, queue, share) IN (
+    SELECT old.namespace, old.queue, old.share FROM aeterna.shares AS old
+    WHERE old.namespace = $1 AND old.served_us < $2
+      AND NOT EXISTS (SELECT 1 FROM aeterna.runs
+                      WHERE runs.namespace = $1 AND runs.queue = old.queue AND runs.queue <> ''
+                        AND runs.share = old.share AND runs.finished_us IS NULL)
+    ORDER BY old.served_us, old.queue, old.share LIMIT $3 FOR UPDATE SKIP LOCKED)
+RETURNING share;
 
 -- name: claimable
 -- 1 namespace, 2 now, 3 crash limit, 4 names and 5 versions of workflows (NULL: all), 6 queues (NULL: all),
