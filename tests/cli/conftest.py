@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import pty
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -158,6 +159,23 @@ def finish(process: subprocess.Popen[str]) -> Answer:
 def give(*arguments: object, **options: object) -> Answer:
     """Give a command in a process of its own and wait for its end."""
     return finish(start(*arguments, **options))
+
+
+def shown_on_a_terminal(*arguments: object) -> bytes:
+    """What a command that succeeds writes to a standard error that is a terminal."""
+    ours, theirs = pty.openpty()
+    process = start(*arguments, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    except OSError:
+        # The end of a terminal that nobody holds any more.
+        pass
+    os.close(ours)
+    assert finish(process).code == 0
+    return shown
 
 
 async def leave_pending(path: Path, run_id: str) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pty
 
-from tests.cli.conftest import finish, give, leave_pending, start
+from tests.cli.conftest import finish, give, leave_pending, shown_on_a_terminal, start
 
 
 def test_a_backup_is_made_while_a_program_writes(place):
@@ -46,19 +44,7 @@ def test_a_backup_says_what_it_did(cli, place):
 def test_on_a_terminal_progress_is_shown(place):
     asyncio.run(leave_pending(place / "s.db", "p"))
     for arguments, word in ((("db", "backup", "copy.db"), b"copying"), (("db", "check"), b"reading")):
-        ours, theirs = pty.openpty()
-        process = start(*arguments, "--store", "s.db", stderr=theirs, env={**os.environ, "TERM": "xterm"})
-        os.close(theirs)
-        shown = b""
-        try:
-            while chunk := os.read(ours, 4096):
-                shown += chunk
-        except OSError:
-            # The end of a terminal that nobody holds any more.
-            pass
-        os.close(ours)
-        assert finish(process).code == 0
-        assert word in shown
+        assert word in shown_on_a_terminal(*arguments, "--store", "s.db")
 
 
 def test_a_sound_store_passes_the_check(cli, place):

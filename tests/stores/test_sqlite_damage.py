@@ -110,8 +110,8 @@ async def test_rows_that_contradict_each_other_are_named(tmp_path: Path) -> None
     store = SqliteStore(path)
     await store.open()
     assert await store.check() == [
-        "message 3 is for run number 77, which there is not",
-        "run 'run-1': session 55 owns it, and has ended",
+        "run 'run-1' of app 'default': session 55 owns it, and has ended or is not there",
+        "message 3 is for run number 77, which is not there",
     ]
     await store.close()
 

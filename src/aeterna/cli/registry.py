@@ -82,6 +82,10 @@ WORKER = (Command("list", "show the workers that are connected", "aeterna.cli.co
 DB = (
     Command("backup", "copy the store to a new file, also while a program writes it", "aeterna.cli.commands.db_backup"),
     Command("check", "read everything and report damage", "aeterna.cli.commands.db_check"),
+    Command("migrate", "bring the schema of a store up to date", "aeterna.cli.commands.db_migrate"),
+    Command("verify", "say what is wrong with a store's content", "aeterna.cli.commands.db_verify"),
+    Command("vacuum", "give space back", "aeterna.cli.commands.db_vacuum"),
+    Command("export", "write runs and their histories as JSON lines", "aeterna.cli.commands.db_export"),
 )
 
 CONFIG = (

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from aeterna.cli import output
+from aeterna.cli.database import progress
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.options import add_json_option, add_store_option
 from aeterna.cli.store_choice import require_store
@@ -43,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     source, target = require_store(args.store), args.target
     clock = SystemClock()
     started_us = clock.monotonic_us()
-    with _progress_bar(is_wanted=sys.stderr.isatty() and not args.json) as progress:
-        asyncio.run(_copy(source, target, progress))
+    with progress("copying", is_wanted=not args.json) as show:
+        asyncio.run(_copy(source, target, show.draw))
     took_us = clock.monotonic_us() - started_us
     size = target.stat().st_size
     if args.json:
@@ -54,22 +52,9 @@ def run(args: argparse.Namespace) -> int:
     return OK
 
 
-async def _copy(source: Path, target: Path, progress: Progress | None) -> None:
+async def _copy(source: Path, target: Path, show: Progress) -> None:
     thread = SideThread("aeterna-backup")
     try:
-        await back_up(source, target, thread, progress)
+        await back_up(source, target, thread, show)
     finally:
         thread.close()
-
-
-@contextmanager
-def _progress_bar(*, is_wanted: bool) -> Iterator[Progress | None]:
-    if not is_wanted:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bars
-
-    with Bars(console=Console(stderr=True), transient=True) as bars:
-        bar = bars.add_task("copying")
-        yield lambda copied, pages: bars.update(bar, completed=copied, total=pages)

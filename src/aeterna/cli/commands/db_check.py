@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from aeterna.cli import output
+from aeterna.cli.database import waiting
 from aeterna.cli.exit_codes import FAILED, OK
 from aeterna.cli.options import add_json_option, add_store_option
 from aeterna.cli.store_choice import require_store
@@ -34,12 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check the store."""
     path = require_store(args.store)
-    if sys.stderr.isatty() and not args.json:
-        from rich.console import Console
-
-        with Console(stderr=True).status(f"reading {path}"):
-            findings = check_database(path)
-    else:
+    with waiting(f"reading {path}", is_wanted=not args.json):
         findings = check_database(path)
     if args.json:
         output.print_json({"store": str(path), "ok": not findings, "findings": findings})

@@ -20,7 +20,8 @@ from aeterna.durable.engine.engine import Engine
 from aeterna.durable.engine.own_world import OwnWorld
 from aeterna.durable.operations.owner import socket_path
 from aeterna.durable.operations.requests import OPS, answer
-from aeterna.kernel.errors import AeternaError
+from aeterna.durable.stores.ledger import Shrinkable
+from aeterna.kernel.errors import AeternaError, UsageError
 
 log = logging.getLogger("aeterna.control")
 
@@ -37,6 +38,13 @@ async def _delete(engine: Engine, request: dict[str, Any]) -> dict[str, Any]:
     return {"deleted": await engine.store.delete_runs([str(run_id) for run_id in request["ids"]])}
 
 
+async def _vacuum(engine: Engine, _: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(engine.store, Shrinkable):
+        raise UsageError(f"{engine.store.description} cannot be made smaller while it is open")
+    before, after = await engine.store.vacuum()
+    return {"before": before, "after": after}
+
+
 async def _ping(engine: Engine, _: dict[str, Any]) -> dict[str, Any]:
     return {"pid": os.getpid(), "session": engine.session}
 
@@ -45,7 +53,13 @@ async def _carry_out(engine: Engine, request: dict[str, Any]) -> dict[str, Any]:
     return await answer(OwnWorld(engine), request)
 
 
-VERBS: dict[str, Verb] = {"cancel": _cancel, "delete": _delete, "ping": _ping} | dict.fromkeys(OPS, _carry_out)
+VERBS: dict[str, Verb] = {
+    "cancel": _cancel,
+    "delete": _delete,
+    "ping": _ping,
+    "vacuum": _vacuum,
+    **dict.fromkeys(OPS, _carry_out),
+}
 
 
 class ControlServer:

@@ -27,13 +27,13 @@ def socket_path(store: Path) -> Path:
     return Path(base) / f"aeterna-{os.getuid()}" / f"{name}.sock"
 
 
-def ask_owner(store: Path, request: dict[str, Any]) -> dict[str, Any] | None:
+def ask_owner(store: Path, request: dict[str, Any], *, answer_s_max: float = ANSWER_S_MAX) -> dict[str, Any] | None:
     """Ask the process that owns a store; None if nobody listens. Raises the error it answers with.
 
     Synchronous, because a command asks one thing and has no time to load an event loop.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(ANSWER_S_MAX)
+        connection.settimeout(answer_s_max)
         try:
             connection.connect(os.fspath(socket_path(store)))
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):

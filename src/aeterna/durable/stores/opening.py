@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from aeterna.durable.stores.contract import FullStore, Namespaces
+from aeterna.durable.stores.ledger import Upkeep
+from aeterna.kernel.clock import SystemClock
+from aeterna.kernel.errors import ConfigurationError
 
 POSTGRES = ("postgresql://", "postgres://")
 
@@ -40,6 +43,19 @@ def open_namespaces(url: str, *, synchronous: bool = True) -> Namespaces:
     from aeterna.durable.stores.sqlite.store import SqliteNamespaces
 
     return SqliteNamespaces(_path(url), synchronous="full" if synchronous else "normal")
+
+
+def open_upkeep(url: str) -> Upkeep:
+    """What looks after the store of an URL; as `open_store` otherwise."""
+    if url == "memory:":
+        raise ConfigurationError("the store memory: lives inside one program: nobody else can look after it")
+    if url.startswith(POSTGRES):
+        from aeterna.durable.stores.postgres.upkeep import PostgresUpkeep
+
+        return PostgresUpkeep(url, SystemClock())
+    from aeterna.durable.stores.sqlite.upkeep import SqliteUpkeep
+
+    return SqliteUpkeep(_path(url), SystemClock())
 
 
 def _path(url: str) -> Path:

@@ -40,13 +40,19 @@ def migration_script(after: int = 0, *, schema: str = SCHEMA, is_distributed: bo
     return "".join(parts)
 
 
-async def migrate(connections: Connections) -> None:
-    """Create the schema or bring it up to date. Any number of processes may do that at the same time.
+async def find_version(connections: Connections) -> int:
+    """The version of the schema, 0 = there is none yet."""
+    return await connections.do("open", _find_version, retry_for_s=RETRY_OPEN_FOR_S)
+
+
+async def migrate(connections: Connections) -> tuple[int, int]:
+    """Create the schema or bring it up to date. Any number of processes may do that at the same time. Returns the
+    version that was found, and the one that is there now.
 
     Raises `StoreTooNewError` for a schema of a later release, and the errors of a database that cannot be reached or
     written."""
     newest = load_migrations(connections.place.schema)[-1][0]
-    version = await connections.do("open", _find_version, retry_for_s=RETRY_OPEN_FOR_S)
+    before = version = await find_version(connections)
     if version < newest:
         version = await connections.do("migrate", lambda session: _migrate(session, connections))
     if version > newest:
@@ -54,6 +60,7 @@ async def migrate(connections: Connections) -> None:
             f"the store in {connections.place.description} has version {version}; this release knows {newest}: "
             f"upgrade aeterna here"
         )
+    return before, version
 
 
 async def _find_version(session: Session) -> int:

@@ -43,6 +43,29 @@ def open_writer(path: Path, synchronous: Synchronous) -> apsw.Connection:
 
 def open_reader(path: Path) -> apsw.Connection:
     """A connection that can change nothing; never creates the file, and neither blocks nor is blocked by the writer."""
+    db, version = _look_into(path)
+    newest = load_migrations()[-1][0]
+    if version == newest:
+        return db
+    db.close()
+    if not version:
+        raise StoreError(
+            f"there is no store at {path} yet: the file is empty. It becomes one when a program opens it to write"
+        )
+    raise StoreError(
+        f"the store at {path} has version {version}, older than {newest}: start its engine once to migrate it, or run "
+        f"`aeterna db migrate`"
+    )
+
+
+def stored_version(path: Path) -> int:
+    """The version of the store at ``path``, also an older one; 0 for an empty file. Raises as `open_reader`."""
+    db, version = _look_into(path)
+    db.close()
+    return version
+
+
+def _look_into(path: Path) -> tuple[apsw.Connection, int]:
     _require_safe_sqlite()
     if not refuse_foreign(path):
         raise StoreError(f"there is no store at {path}: check the path, or start the program that writes it once")
@@ -50,19 +73,10 @@ def open_reader(path: Path) -> apsw.Connection:
     try:
         with explaining(path, "open", db):
             db.execute("PRAGMA query_only = ON")
-            version = _identify(db, path)
-        if not version:
-            raise StoreError(
-                f"there is no store at {path} yet: the file is empty. It becomes one when a program opens it to write"
-            )
-        if version < (newest := load_migrations()[-1][0]):
-            raise StoreError(
-                f"the store at {path} has version {version}, older than {newest}: start its engine once to migrate it"
-            )
+            return db, _identify(db, path)
     except BaseException:
         db.close()
         raise
-    return db
 
 
 def _connect(path: Path, flags: int) -> apsw.Connection:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import apsw
+
 from aeterna.durable.stores.sqlite.claiming import Claiming, Sessions
 from aeterna.durable.stores.sqlite.connections import Synchronous, open_reader, open_writer
 from aeterna.durable.stores.sqlite.faults import explaining
@@ -157,6 +159,12 @@ class SqliteFile:
             if opened.pace.off_loop:
                 return await opened.commit_thread.run(work)
             return work()
+
+    async def write_aside(self, work: Callable[[apsw.Connection], T]) -> T:
+        """What takes long, with the connection that writes, off the loop."""
+        opened = self.require_open()
+        async with opened.writing:
+            return await opened.commit_thread.run(lambda: work(opened.transactions.db))
 
     def may_write_at_once(self) -> bool:
         """The disk is fast, and nothing else is being written."""

@@ -292,24 +292,53 @@ DELETE FROM segments WHERE run = ?1;
 -- 1 run
 DELETE FROM runs WHERE key = ?1;
 
--- name: all_segments
-SELECT segments.run, runs.id, seq, events, body FROM segments LEFT JOIN runs ON runs.key = segments.run
-ORDER BY segments.run, seq;
+-- name: ledger_count
+-- 1 name of the namespace, 2 workflow, 3 states and 4 ids as JSON arrays; NULL matches all
+SELECT count(*) FROM runs
+WHERE (?1 IS NULL OR namespace = (SELECT key FROM namespaces WHERE name = ?1))
+  AND (?2 IS NULL OR workflow = ?2)
+  AND (?3 IS NULL OR state IN (SELECT value FROM json_each(?3)))
+  AND (?4 IS NULL OR id IN (SELECT value FROM json_each(?4)));
 
--- name: all_runs
-SELECT key, id, workflow, version, state, detail, created_us, updated_us, 0,
-       epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
-FROM runs;
+-- name: ledger_entries
+-- As ledger_count. In the order of the primary keys, so that nothing is sorted and rows come at once.
+SELECT ifnull((SELECT name FROM namespaces WHERE namespaces.key = runs.namespace), ''), runs.key, id, workflow, version,
+       state, detail, created_us, updated_us, finished_us, wake_us, parent, note, epoch, queue, priority, share, requires,
+       crashes, posted, NULL, seq, events, body
+FROM runs LEFT JOIN segments ON segments.run = runs.key
+WHERE (?1 IS NULL OR namespace = (SELECT key FROM namespaces WHERE name = ?1))
+  AND (?2 IS NULL OR workflow = ?2)
+  AND (?3 IS NULL OR state IN (SELECT value FROM json_each(?3)))
+  AND (?4 IS NULL OR id IN (SELECT value FROM json_each(?4)))
+ORDER BY runs.key, seq;
+
+-- name: lost_runs
+SELECT '', id, namespace FROM runs WHERE namespace NOT IN (SELECT key FROM namespaces) ORDER BY key;
+
+-- name: lost_owners
+SELECT ifnull((SELECT name FROM namespaces WHERE namespaces.key = runs.namespace), ''), id, owner FROM runs
+WHERE finished_us IS NULL AND owner IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM sessions
+                  WHERE number = runs.owner AND sessions.namespace = runs.namespace AND closed_us IS NULL)
+ORDER BY runs.key;
+
+-- name: lost_segments
+SELECT run, min(seq) FROM segments WHERE run NOT IN (SELECT key FROM runs) GROUP BY run ORDER BY run;
 
 -- name: lost_messages
 SELECT run, number FROM inbox WHERE run NOT IN (SELECT key FROM runs) ORDER BY run, number;
 
--- name: lost_owners
-SELECT id, owner FROM runs
-WHERE finished_us IS NULL AND owner IS NOT NULL
-  AND NOT EXISTS (SELECT 1 FROM sessions
-                  WHERE number = runs.owner AND sessions.namespace = runs.namespace AND closed_us IS NULL)
-ORDER BY key;
+-- name: lost_message_ids
+SELECT run, id FROM message_ids WHERE run NOT IN (SELECT key FROM runs) ORDER BY run, id;
+
+-- name: lost_sessions
+-- Those of before sessions had namespaces have 0.
+SELECT number, namespace FROM sessions
+WHERE namespace <> 0 AND namespace NOT IN (SELECT key FROM namespaces) ORDER BY number;
+
+-- name: lost_shares
+SELECT namespace, queue, share FROM shares
+WHERE namespace NOT IN (SELECT key FROM namespaces) ORDER BY namespace, queue, share;
 
 -- name: run_lines
 -- 1 name of the namespace or NULL for any, 2 before, 3 workflow, 4 states as JSON array, 5 limit; NULL matches all.

@@ -29,6 +29,7 @@ from aeterna.durable.stores.sqlite.checking import check_database
 from aeterna.durable.stores.sqlite.connections import Synchronous
 from aeterna.durable.stores.sqlite.file import Rooms, SqliteFile
 from aeterna.durable.stores.sqlite.registered import SqliteRegistry
+from aeterna.durable.stores.sqlite.space import shrink, size_of
 from aeterna.durable.stores.text import require_text
 from aeterna.kernel.clock import Clock, SystemClock
 
@@ -187,6 +188,12 @@ class SqliteStore(SqliteRegistry):
 
         Raises `UsageError` when ``target`` exists. The write-ahead log grows by what is committed meanwhile."""
         await back_up(self.path, target, self._file.require_open().copy_thread)
+
+    async def vacuum(self) -> tuple[int, int]:
+        """See `Shrinkable.vacuum`. The loop goes on meanwhile."""
+        before = size_of(self.path)
+        await self._file.write_aside(lambda db: shrink(self.path, db))
+        return before, size_of(self.path)
 
     async def check(self) -> list[str]:
         """What is wrong with the file, one line per finding, empty when nothing is: SQLite's own check of every page,
