@@ -105,6 +105,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("queue", "limit how many runs go on at a time, and how fast they start", commands=QUEUE),
     Command("schedule", "start runs again and again", commands=SCHEDULE),
     Command("worker", "look at the workers of a server", commands=WORKER),
+    Command("top", "watch runs, queues and workers as they change", "aeterna.cli.commands.top"),
     Command("token", "say who may use a server", commands=TOKEN),
     Command("serve", "serve runs to workers and clients on other machines", "aeterna.cli.commands.serve"),
     Command("start", "start the services of a configuration and keep them alive", "aeterna.cli.commands.start"),

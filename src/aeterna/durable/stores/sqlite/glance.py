@@ -91,6 +91,25 @@ class Glance:
         """``(namespace, id)`` of the runs that finished before that time, oldest first."""
         return [(found, run_id) for found, run_id in self._all("ids_finished_before", namespace, before_us)]
 
+    def counts(self, namespace: str | None = None) -> dict[str, int]:
+        """How many runs there are, by state."""
+        return dict(self._all("count_runs", namespace))
+
+    def standing(self, namespace: str | None = None) -> tuple[int | None, int]:
+        """When the run that waits longest for its start was created, and how many runs are stuck."""
+        ((oldest_us, stuck),) = self._all("standing", namespace)
+        return oldest_us, stuck
+
+    def queues(self, namespace: str | None = None) -> list[tuple[str, int, int, int | None, bool, int | None]]:
+        """By name: how many runs wait and go on, how many may go on, whether it is paused, when the oldest was
+        created that waits."""
+        found = self._all("queue_lines", namespace)
+        return [(*values, bool(is_paused), oldest_us) for *values, is_paused, oldest_us in found]
+
+    def sessions(self, namespace: str | None = None) -> list[tuple[int, str, str, int, int, str]]:
+        """Of live sessions: number, name, host, pid, how many runs they have, and what they say of themselves."""
+        return self._all("session_lines", namespace)
+
     def history(self, line: RunLine, start: int = 0) -> list[AnyEvent]:
         """The events of a run from number ``start`` on; raises `StoreCorruptError` rather than leave one out."""
         # Imported here: events need msgspec, which takes half of what a command may take.

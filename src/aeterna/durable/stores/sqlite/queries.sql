@@ -361,6 +361,34 @@ FROM namespaces JOIN runs ON runs.namespace = namespaces.key
 WHERE (?1 IS NULL OR namespaces.name = ?1) AND id = ?2
 ORDER BY runs.key DESC;
 
+-- name: standing
+-- 1 name of the namespace or NULL for any. When the run that waits longest for its start was created, and how many are
+-- stuck.
+SELECT min(iif(state = 'PENDING', created_us, NULL)), count(*) FILTER (WHERE detail = 'stuck') FROM runs
+WHERE finished_us IS NULL AND +namespace IN (SELECT key FROM namespaces WHERE ?1 IS NULL OR name = ?1);
+
+-- name: queue_lines
+-- 1 name of the namespace or NULL for any. As queues and queue_counts in one, for people.
+WITH wanted AS (SELECT key FROM namespaces WHERE ?1 IS NULL OR name = ?1),
+     counts AS (
+         SELECT namespace, queue, sum(state = 'PENDING' AND owner IS NULL) AS pending,
+                sum(state <> 'PENDING' OR owner IS NOT NULL) AS running,
+                min(iif(state = 'PENDING' AND owner IS NULL, created_us, NULL)) AS oldest_us
+         FROM runs WHERE namespace IN wanted AND finished_us IS NULL AND queue <> '' GROUP BY namespace, queue)
+SELECT ifnull(queues.name, counts.queue), ifnull(pending, 0), ifnull(running, 0), concurrency, ifnull(is_paused, 0),
+       oldest_us
+FROM (SELECT * FROM queues WHERE namespace IN wanted) AS queues
+FULL JOIN counts ON counts.namespace = queues.namespace AND counts.queue = queues.name
+ORDER BY 1;
+
+-- name: session_lines
+-- 1 name of the namespace or NULL for any. The live sessions, oldest first.
+SELECT number, name, host, pid,
+       (SELECT count(*) FROM runs WHERE namespace = sessions.namespace AND finished_us IS NULL
+        AND owner = sessions.number), about
+FROM sessions
+WHERE closed_us IS NULL AND namespace IN (SELECT key FROM namespaces WHERE ?1 IS NULL OR name = ?1) ORDER BY number;
+
 -- name: ids_finished_before
 -- 1 name of the namespace or NULL for any, 2 time. Oldest first.
 SELECT namespaces.name, id FROM namespaces JOIN runs ON runs.namespace = namespaces.key

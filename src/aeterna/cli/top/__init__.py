@@ -1,0 +1,1 @@
+"""``aeterna top``: samples of how a store or a server stands, and pictures of them."""
