@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from aeterna.durable.stores.contract import FullStore
 from aeterna.durable.stores.memory import MemoryStore
 from aeterna.durable.stores.postgres import PostgresStore
 from tests.stores.differential import Seen, Side, play
@@ -30,6 +31,11 @@ async def play_in_namespace(url: str, seed: int, seen: Seen) -> None:
     sides = (Side(MemoryStore(is_shared=True), seed), Side(store, seed))
     await play(Script(seed, is_shared=True), sides, OPERATIONS, seen)
     await store.open()
+    await give_back_tokens(store)
+    await store.close()
+
+
+async def give_back_tokens(store: FullStore) -> None:
+    """There are none, for the next namespace."""
     for token in await store.list_tokens():
         await store.delete_token(token.hash)
-    await store.close()

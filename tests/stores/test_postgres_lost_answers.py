@@ -12,8 +12,10 @@ from typing import Any
 from aeterna.durable.stores.contract import CreateRun, FireSchedule, FullStore, Post
 from aeterna.durable.stores.memory import MemoryStore
 from aeterna.durable.stores.postgres import PostgresStore
+from tests.stores.differential import Side
+from tests.stores.differential_script import Operation, Script, replace
 from tests.stores.postgres_server import PostgresServer
-from tests.stores.test_postgres_differential import OPERATIONS, Script, Side, replace
+from tests.stores.test_postgres_differential import OPERATIONS, give_back_tokens
 
 SEEDS = 8
 SHARE_CUT = 0.3
@@ -67,7 +69,7 @@ class CarefulScript(Script):
     """Nothing whose repetition is another thing, seen from outside: no posts at the same moment or to a run that comes
     to be in the same commit, no debouncing, no schedules that were fired meanwhile."""
 
-    def commit(self) -> tuple[Any, ...]:
+    def commit(self) -> Operation:
         name, writes = super().commit()
         careful: list[Any] = []
         made = {write.id for write in writes if isinstance(write, CreateRun)}
@@ -98,24 +100,23 @@ def without_rows(answer: object) -> object:
 
 
 async def play_cut(seed: int, cutter: Cutter, other: FullStore) -> None:
-    oracle, side = Side(MemoryStore(is_shared=True)), Side(other)
-    script = CarefulScript(seed, oracle)
+    oracle, side = Side(MemoryStore(is_shared=True), seed), Side(other, seed)
+    script = CarefulScript(seed, is_shared=True)
     for each in (oracle, side):
         await each.store.open()
     try:
         for number in range(OPERATIONS):
-            name, *values = await script.next()
-            expected = await oracle.do(name, *values)
-            cutter.cuts_left = script.rng.randint(0, 2) if name in CUT else 0
-            answer = await side.do(name, *values)
+            operation = await script.next(oracle.store)
+            name = operation[0]
+            expected = await oracle.do(operation)
+            cutter.cuts_left = script.random.randint(0, 2) if name in CUT else 0
+            answer = await side.do(operation)
             cutter.cuts_left = 0
             if name != "release_runs":
-                assert without_rows(answer) == without_rows(expected), (
-                    f"seed {seed}, operation {number}: {name} {values}"
-                )
-            if name == "commit" and isinstance(expected, type):
-                script.appended.clear()
+                assert without_rows(answer) == without_rows(expected), f"seed {seed}, operation {number}: {operation}"
+            script.learn(operation, expected)
         assert await side.snapshot() == await oracle.snapshot(), f"seed {seed}"
+        await give_back_tokens(other)
     finally:
         for each in (oracle, side):
             await each.store.close()

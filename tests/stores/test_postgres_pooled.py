@@ -10,10 +10,11 @@ import pytest
 from aeterna.durable.stores.contract import Appended, Created, Notice, NoticeKind, Write
 from aeterna.durable.stores.postgres import PostgresStore
 from aeterna.kernel.errors import StoreError
+from tests.stores.differential import Seen
 from tests.stores.pgbouncer import PgBouncer
 from tests.stores.postgres_server import PostgresServer
 from tests.stores.samples import append, create
-from tests.stores.test_postgres_differential import Seen, play
+from tests.stores.test_postgres_differential import play_in_namespace
 
 SEEDS = 6
 
@@ -27,8 +28,7 @@ def pgbouncer(postgres_server: PostgresServer) -> Iterator[PgBouncer]:
 async def test_it_answers_like_the_memory_store(pgbouncer: PgBouncer) -> None:
     seen = Seen()
     for seed in range(SEEDS):
-        store = PostgresStore(f"{pgbouncer.url}?schema=pooled&pool=transaction", f"seed {seed}")
-        await play(1_000 + seed, store, seen)
+        await play_in_namespace(f"{pgbouncer.url}?schema=pooled&pool=transaction", 1_000 + seed, seen)
     assert seen.outcomes["Created"] > SEEDS, seen.outcomes
 
 

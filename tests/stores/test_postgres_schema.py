@@ -151,20 +151,6 @@ async def test_a_long_query_keeps_partitions_from_being_made_and_nothing_else(po
     await store.close()
 
 
-async def test_old_sessions_are_forgotten_and_their_numbers_are_not_used_again(postgres_url: str) -> None:
-    calendar = Calendar()
-    store = PostgresStore(postgres_url, clock=calendar)
-    await store.open()
-    for _ in range(3):
-        await store.close_session(await store.open_session(calendar.now_us(), "host", 1), calendar.now_us())
-    calendar.day += 8
-    await store.expire_sessions(calendar.now_us())
-    async with looking_into(postgres_url) as connection:
-        assert await connection.fetchval("SELECT count(*) FROM sessions") == 0
-    assert await store.open_session(1, "host", 1) == 4
-    await store.close()
-
-
 async def test_the_migrations_can_be_printed_and_run_by_the_database_owner(
     postgres_server: PostgresServer, postgres_url: str
 ) -> None:
