@@ -14,6 +14,7 @@ from aeterna.durable.core import events as ev
 from aeterna.durable.core.states import TRANSITIONS, State
 from docs.configuration import configuration_page
 from docs.handover import handover_page
+from docs.roles import roles_page
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Generated from the code by `make docs`; do not edit. -->"
@@ -82,6 +83,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/states.md": states_page,
     "reference/configuration.md": configuration_page,
     "reference/handover.md": handover_page,
+    "reference/roles.md": lambda: roles_page(NOTE),
 }
 """Each generated page, by its path inside docs/."""
 

@@ -46,7 +46,7 @@ async def test_schedules():
     async with desk() as world:
         put = await ask(world, "schedule.put", id="hourly", spec=SPEC)
         assert (put["id"], put["is_paused"], put["next_us"]) == ("hourly", False, START_US + HOUR)
-        assert put["spec"] == SPEC
+        assert put["spec"] == {"workflow": "report", "args": [], "kwargs": {}, "every_us": HOUR}
         assert (await ask(world, "schedule.list"))["schedules"] == [put]
         shown = await ask(world, "schedule.get", id="hourly", coming=2)
         assert shown["coming_us"] == [START_US + HOUR, START_US + 2 * HOUR]

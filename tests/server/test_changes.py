@@ -80,6 +80,8 @@ async def test_streams_end_when_the_server_stops() -> None:
     arrived = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with serving(MemoryNamespaces(), options) as addresses:
+        async with httpx.AsyncClient(base_url=f"http://{addresses.http}", timeout=30) as http:
+            assert (await http.post("/api/workflows", json={"workflow": "w"})).status_code == 201
         looking = asyncio.ensure_future(look_on(addresses.http))
         await asyncio.wait_for(arrived.wait(), 10)
         began = loop.time()

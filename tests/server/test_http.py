@@ -146,7 +146,9 @@ async def test_runs_are_listed_page_by_page(tmp_path: Path) -> None:
         ("POST", "/api/workflows", {"workflow": "a", "argz": []}, 422),
         ("POST", "/api/workflows", {"workflow": "a", "debounce": True}, 400),
         ("POST", "/api/workflows/delete", {}, 400),
-        ("POST", "/api/requests", {"op": "queue.lost"}, 400),
+        ("GET", "/api/queues/lost", None, 404),
+        ("POST", "/api/schedules/lost/trigger", None, 404),
+        ("PUT", "/api/schedules/s", {"workflow": "w"}, 400),
         ("GET", "/api/nowhere", None, 404),
         ("GET", f"/api/workflows/{'x' * 600}", None, 400),
     ],
@@ -180,8 +182,7 @@ async def test_finished_runs_are_deleted(tmp_path: Path) -> None:
 async def test_queues_backlog_and_workers_are_shown(tmp_path: Path) -> None:
     async with served_in(tmp_path) as served:
         http = served.http
-        put = {"op": "queue.put", "name": "q", "limits": {"concurrency": 1}}
-        assert (await http.post("/api/requests", json=put)).status_code == 200
+        assert (await http.put("/api/queues/q", json={"concurrency": 1})).status_code == 200
         for _ in range(2):
             await start(http, "asked", "hello", queue="q")
         async with asyncio.timeout(20):

@@ -21,8 +21,6 @@ async def test_signals_and_forks_under_one_key_are_one(tmp_path: Path) -> None:
         forks = [await http.post("/api/workflows/a/fork", json={"position": 1}, headers=KEY) for _ in range(2)]
         first, second = [fork.json()["run"]["id"] for fork in forks]
         assert first == second
-        other = await http.post("/api/workflows/a/fork", json={"position": 2}, headers=KEY)
-        assert other.json()["run"]["id"] != first
         wrong = await http.post("/api/workflows/a/fork", json={"position": 1}, headers={"Idempotency-Key": "x" * 300})
         assert wrong.status_code == 422
 

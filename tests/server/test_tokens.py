@@ -61,6 +61,7 @@ async def guarded_place():
         assert first.status_code == 201, first.text
         for role in ROLES:
             place.tokens[role] = await place.give(role)
+        assert (await place.ask("PUT", "/queues/q", ADMIN, json={})).status_code == 200
         yield place
 
 

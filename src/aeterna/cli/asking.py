@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from aeterna.cli.server_choice import chosen_server
+from aeterna.cli.server_requests import ask_server
 from aeterna.cli.store_choice import choose_store, require_store
-from aeterna.cli.supervisor_client import quoted
 from aeterna.durable.operations.owner import ask_owner
 from aeterna.durable.stores.sqlite.glance import Glance, LineQuery
 from aeterna.kernel.errors import UsageError
@@ -25,9 +25,7 @@ def ask(args: argparse.Namespace, request: dict[str, Any], *, creates: bool = Fa
     server = chosen_server(args)
     if server is not None:
         with server.connect() as client:
-            if request["op"] == "why":
-                return client.get(f"/api/workflows/{quoted(request['id'])}/why")
-            return client.post("/api/requests", request)
+            return ask_server(client, request)
     path = choose_store(args.store) if creates else require_store(args.store)
     answer = ask_owner(path, request)
     if answer is not None:

@@ -52,7 +52,13 @@ def code_of(error: errors.AeternaError) -> int:
     match error:
         case CodedError():
             return error.exit_code
-        case errors.RunNotFoundError() | errors.UnknownWorkflowError() | errors.NamespaceNotFoundError():
+        case (
+            errors.RunNotFoundError()
+            | errors.UnknownWorkflowError()
+            | errors.NamespaceNotFoundError()
+            | errors.QueueNotFoundError()
+            | errors.ScheduleNotFoundError()
+        ):
             return NOT_FOUND
         case errors.InvalidStateError():
             return FAILED

@@ -55,6 +55,14 @@ class ServerClient:
         """Give an order."""
         return self._ask("POST", path, query, json.dumps(body).encode(), timeout_s, is_safe=False)
 
+    def put(self, path: str, body: Document) -> Document:
+        """Say how something is to be."""
+        return self._ask("PUT", path, None, json.dumps(body).encode(), TIMEOUT_S, is_safe=False)
+
+    def patch(self, path: str, body: Document) -> Document:
+        """Say how some of it is to be."""
+        return self._ask("PATCH", path, None, json.dumps(body).encode(), TIMEOUT_S, is_safe=False)
+
     def delete(self, path: str, query: Query | None = None) -> Document:
         """Take something away."""
         return self._ask("DELETE", path, query, b"", TIMEOUT_S, is_safe=False)

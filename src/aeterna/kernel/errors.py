@@ -12,6 +12,8 @@
     │   ├── WorkflowIdConflictError
     │   ├── RunNotFoundError
     │   ├── NamespaceNotFoundError
+    │   ├── QueueNotFoundError
+    │   ├── ScheduleNotFoundError
     │   ├── InvalidStateError
     │   ├── LimitExceededError
     │   ├── UnauthenticatedError       the token is missing or wrong
@@ -83,6 +85,14 @@ class RunNotFoundError(UsageError):
 
 class NamespaceNotFoundError(UsageError):
     """The server has no namespace of that name."""
+
+
+class QueueNotFoundError(UsageError):
+    """No queue has that name: it was never put, and no unfinished run is in it."""
+
+
+class ScheduleNotFoundError(UsageError):
+    """No schedule has that id."""
 
 
 class InvalidStateError(UsageError):

@@ -26,6 +26,8 @@ CODES: dict[str, Codes] = {
     "UsageError": Codes(_S.INVALID_ARGUMENT, 400),
     "RunNotFoundError": Codes(_S.NOT_FOUND, 404),
     "NamespaceNotFoundError": Codes(_S.NOT_FOUND, 404),
+    "QueueNotFoundError": Codes(_S.NOT_FOUND, 404),
+    "ScheduleNotFoundError": Codes(_S.NOT_FOUND, 404),
     "WorkflowIdConflictError": Codes(_S.ALREADY_EXISTS, 409),
     "InvalidStateError": Codes(_S.FAILED_PRECONDITION, 409),
     "UnknownWorkflowError": Codes(_S.FAILED_PRECONDITION, 409),

@@ -9,6 +9,8 @@ import msgspec
 
 from aeterna.durable.core import codec
 from aeterna.durable.core.events import Payload
+from aeterna.durable.core.schedule import ScheduleSpec
+from aeterna.durable.engine.calendars import timeline
 from aeterna.durable.operations.start import StartRequest
 from aeterna.kernel.errors import LimitExceededError, PayloadTooLargeError, UsageError
 from aeterna.kernel.ids import check_run_id, new_run_id
@@ -20,6 +22,7 @@ QUERY_S = 10.0
 BATCH_MAX = 1_000
 DELETE_MAX = 10_000
 REQUIRED_MAX = 64
+CRON_MAX = 100
 NAME_CHARS_MAX = 256
 REASON_CHARS_MAX = 10_000
 DELAY_US_MAX = 10 * 366 * 86_400 * 1_000_000
@@ -84,15 +87,9 @@ def check_start(request: StartRequest, bytes_max: int) -> StartRequest:
         raise UsageError(f"priority is -{PRIORITY_MAX} to {PRIORITY_MAX}, not {request.priority}")
     if request.debounce and not request.singleton:
         raise UsageError("debounce needs a singleton, which says which calls belong together")
-    check_name("workflow", request.workflow)
-    for what, text in (("version", request.version), ("queue", request.queue), ("share", request.share)):
-        if text:
-            check_name(what, text)
+    check_names(request)
     if request.singleton:
         check_name("singleton", request.singleton)
-    check_count("requires", len(request.requires), REQUIRED_MAX)
-    for capability in request.requires:
-        check_name("requires", capability)
     return msgspec.structs.replace(
         request,
         id=check_run_id(request.id) if request.id else new_run_id(),
@@ -100,3 +97,34 @@ def check_start(request: StartRequest, bytes_max: int) -> StartRequest:
         arguments=check_arguments(request.arguments, bytes_max),
         singleton=request.singleton or None,
     )
+
+
+def schedule_spec(text: str | bytes) -> ScheduleSpec:
+    """A schedule's spec as it came, in JSON; raises `UsageError` for text that is none."""
+    try:
+        return msgspec.json.decode(text, type=ScheduleSpec)
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"the spec is no schedule: {error}") from None
+
+
+def check_schedule(schedule: str, spec: ScheduleSpec, bytes_max: int) -> tuple[str, ScheduleSpec]:
+    """Both as they came; raises `UsageError` for what no run could be started with, and what `timeline` raises, which
+    looks at the id, too."""
+    if abs(spec.priority) > PRIORITY_MAX:
+        raise UsageError(f"priority is -{PRIORITY_MAX} to {PRIORITY_MAX}, not {spec.priority}")
+    check_names(spec)
+    check_count("cron", len(spec.cron), CRON_MAX)
+    check_reason(spec.note)
+    timeline(schedule, spec)
+    return schedule, msgspec.structs.replace(spec, arguments=check_arguments(spec.arguments, bytes_max))
+
+
+def check_names(given: StartRequest | ScheduleSpec) -> None:
+    """The names that say what a run is and who executes it; raises `UsageError`."""
+    check_name("workflow", given.workflow)
+    for what, text in (("version", given.version), ("queue", given.queue), ("share", given.share)):
+        if text:
+            check_name(what, text)
+    check_count("requires", len(given.requires), REQUIRED_MAX)
+    for capability in given.requires:
+        check_name("requires", capability)

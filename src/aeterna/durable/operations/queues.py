@@ -6,7 +6,7 @@ from msgspec import structs
 
 from aeterna.durable.operations.world import World, forwarded
 from aeterna.durable.stores.contract import Notice, NoticeKind, QueueRow, QueueState
-from aeterna.kernel.errors import ConfigurationError, UsageError
+from aeterna.kernel.errors import ConfigurationError, QueueNotFoundError
 
 NAME_CHARS_MAX = 256
 COUNT_MAX = 2**31 - 1
@@ -71,6 +71,14 @@ async def find_queue(world: World, name: str) -> QueueState | None:
     return next((state for state in await list_queues(world) if state.queue.name == name), None)
 
 
+async def get_queue(world: World, name: str) -> QueueState:
+    """How one queue stands; raises `QueueNotFoundError` if it was never put and has no unfinished runs."""
+    state = await find_queue(world, name)
+    if state is None:
+        raise QueueNotFoundError(f"there is no queue {name!r}")
+    return state
+
+
 @forwarded
 async def pause_queue(world: World, name: str) -> None:
     """Let nothing of this queue start until it is resumed; what has started goes on."""
@@ -86,6 +94,6 @@ async def resume_queue(world: World, name: str) -> None:
 async def _set_paused(world: World, name: str, *, is_paused: bool) -> None:
     state = await find_queue(world, name)
     if state is None and not is_paused:
-        raise UsageError(f"there is no queue {name!r}")
+        raise QueueNotFoundError(f"there is no queue {name!r}")
     queue = QueueRow(name) if state is None else state.queue
     await put_queue(world, structs.replace(queue, is_paused=is_paused))

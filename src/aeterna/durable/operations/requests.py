@@ -12,6 +12,7 @@ import msgspec
 
 from aeterna.durable.core.schedule import Overlap, ScheduleSpec
 from aeterna.durable.operations import queues, schedules
+from aeterna.durable.operations.event_records import value_of
 from aeterna.durable.operations.schedules import Schedule
 from aeterna.durable.operations.why import why
 from aeterna.durable.operations.world import World
@@ -159,36 +160,50 @@ async def _resume_queue(world: World, request: ResumeQueue) -> Answer:
 
 
 async def _list_queues(world: World, _: ListQueues) -> Answer:
-    return {"queues": [_queue(state) for state in await queues.list_queues(world)]}
+    return {"queues": [queue_record(state) for state in await queues.list_queues(world)]}
 
 
-def _queue(state: QueueState) -> Answer:
+def queue_record(state: QueueState) -> Answer:
+    """A queue, its limits and how it stands, as JSON."""
     limits: Answer = msgspec.to_builtins(state.queue)
     return limits | {"pending": state.pending, "running": state.running, "oldest_us": state.oldest_us}
 
 
 async def _put_schedule(world: World, request: PutSchedule) -> Answer:
-    return _schedule(await schedules.put_schedule(world, request.id, request.spec, is_paused=request.is_paused))
+    return schedule_record(await schedules.put_schedule(world, request.id, request.spec, is_paused=request.is_paused))
 
 
 async def _list_schedules(world: World, _: ListSchedules) -> Answer:
-    return {"schedules": [_schedule(found) for found in await schedules.list_schedules(world)]}
+    return {"schedules": [schedule_record(found) for found in await schedules.list_schedules(world)]}
 
 
 async def _get_schedule(world: World, request: GetSchedule) -> Answer:
-    return _schedule(await schedules.get_schedule(world, request.id, coming=request.coming))
+    return schedule_record(await schedules.get_schedule(world, request.id, coming=request.coming))
 
 
-def _schedule(found: Schedule) -> Answer:
+def schedule_record(found: Schedule) -> Answer:
+    """A schedule and its next times, as JSON; ``args`` and ``kwargs`` are those of its runs."""
     row = found.row
+    spec: Answer = msgspec.to_builtins(found.spec)
+    del spec["arguments"]
+    args, kwargs = _arguments(value_of(found.spec.arguments))
     return {
         "id": row.id,
-        "spec": msgspec.to_builtins(found.spec),
+        "spec": spec | {"args": args, "kwargs": kwargs},
         "is_paused": row.is_paused,
         "last_run": row.last_run,
         "next_us": row.next_us,
         "coming_us": list(found.coming_us),
     }
+
+
+def _arguments(value: Any) -> tuple[Any, Any]:
+    """What is hidden from those who may not see it, or was put as something else, is shown as it is."""
+    match value:
+        case [list() as args, dict() as kwargs]:
+            return args, kwargs
+        case _:
+            return [value], {}
 
 
 async def _delete_schedule(world: World, request: DeleteSchedule) -> Answer:

@@ -14,7 +14,7 @@ from aeterna.durable.engine.calendars import timeline
 from aeterna.durable.engine.coordinator.schedules import creation, read_spec
 from aeterna.durable.operations.world import World, forwarded
 from aeterna.durable.stores.contract import FencedOff, FireSchedule, Notice, NoticeKind, ScheduleRow
-from aeterna.kernel.errors import ConfigurationError, InvalidStateError, UsageError
+from aeterna.kernel.errors import ConfigurationError, InvalidStateError, ScheduleNotFoundError, UsageError
 
 TRIES_MAX = 10
 """A row that changes each time it is to be changed is somebody's mistake."""
@@ -62,7 +62,7 @@ async def list_schedules(world: World) -> list[Schedule]:
 
 @forwarded
 async def get_schedule(world: World, schedule: str, *, coming: int = 5) -> Schedule:
-    """One schedule, with its next times; raises `UsageError` if there is none."""
+    """One schedule, with its next times; raises `ScheduleNotFoundError` if there is none."""
     return _view(world, await _get(world, schedule), coming)
 
 
@@ -92,15 +92,17 @@ async def resume_schedule(world: World, schedule: str) -> None:
 
 
 @forwarded
-async def trigger_schedule(world: World, schedule: str, *, now_us: int | None = None) -> str:
+async def trigger_schedule(world: World, schedule: str, *, now_us: int | None = None, run_id: str | None = None) -> str:
     """Start a run of it now, whatever its times, its overlap policy and its pause; returns the run's id. The run counts
     as the last one: what fires next meets it.
 
-    ``now_us``: the time that makes the run's id; the same time is the same run."""
+    ``now_us``: the time that makes the run's id; the same time is the same run. ``run_id``: the id itself; a run that
+    has it already is not started again."""
     for _ in range(TRIES_MAX):
         row = await _get(world, schedule)
         at_us = world.clock.now_us() if now_us is None else now_us
         run = creation(_plan(row), Firing(at_us, at_us), world.clock.now_us())
+        run = run if run_id is None else structs.replace(run, id=run_id)
         # It moves the row to where it stands: nothing changes but its last run, and only if nobody fires meanwhile.
         due_us = row.next_us
         write = run if due_us is None else FireSchedule(schedule, due_us, due_us, run)
@@ -118,7 +120,8 @@ async def backfill_schedule(
     does it, which stands beside the others until it is done.
 
     The runs have the ids they would have had, so those that exist are not started again. ``overlap``: one after the
-    other (``buffer_all``) or all at once (``allow_all``). Raises `UsageError` for others, and if there is no such time.
+    other (``buffer_all``) or all at once (``allow_all``). Raises `UsageError` for others, and if there is no such time,
+    and `ScheduleNotFoundError`.
     """
     _check_backfill(world, end_us, overlap)
     spec = _repeating(schedule, read_spec(await _get(world, schedule)), start_us, end_us, overlap)
@@ -178,5 +181,5 @@ async def _find(world: World, schedule: str) -> ScheduleRow | None:
 async def _get(world: World, schedule: str) -> ScheduleRow:
     row = await _find(world, schedule)
     if row is None:
-        raise UsageError(f"there is no schedule {schedule!r}")
+        raise ScheduleNotFoundError(f"there is no schedule {schedule!r}")
     return row

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from aeterna.durable.core.events import AnyEvent
 from aeterna.durable.core.fairness import rate_of
 from aeterna.durable.core.states import State
 from aeterna.durable.core.why import awaited_child
@@ -22,21 +24,29 @@ COUNTED_MAX = 1_000
 """Of so many runs in a state those of the queue are counted; with more, the numbers are at least so high."""
 
 
+View = Callable[[RunRow, Sequence[AnyEvent]], tuple[RunRow, Sequence[AnyEvent]]]
+"""What of a row and its history the explanation may speak of."""
+
+
 @forwarded
-async def why(world: World, run_id: str) -> Why:
-    """What the run waits for; raises `RunNotFoundError`."""
-    return await _explain(world, run_id, await _workers(world), GENERATIONS_MAX)
+async def why(world: World, run_id: str, *, view: View | None = None) -> Why:
+    """What the run waits for, as far as ``view`` lets it be seen; raises `RunNotFoundError`."""
+    return await _explain(world, run_id, await _workers(world), view or _all, GENERATIONS_MAX)
 
 
-async def _explain(world: World, run_id: str, workers: list[Worker], generations: int) -> Why:
+def _all(row: RunRow, history: Sequence[AnyEvent]) -> tuple[RunRow, Sequence[AnyEvent]]:
+    return row, history
+
+
+async def _explain(world: World, run_id: str, workers: list[Worker], view: View, generations: int) -> Why:
     row = await describe(world.store, run_id)
-    history = await world.store.history(run_id)
+    row, history = view(row, await world.store.history(run_id))
     child = awaited_child(history) if generations and not row.state.is_final else None
     because: Why | None = None
     if child is not None:
         # It may have been deleted meanwhile.
         with contextlib.suppress(RunNotFoundError):
-            because = await _explain(world, child, workers, generations - 1)
+            because = await _explain(world, child, workers, view, generations - 1)
     is_queued = row.state is State.PENDING and row.owner is None and bool(row.queue)
     facts = Facts(
         row=row,

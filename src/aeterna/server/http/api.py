@@ -6,21 +6,27 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp
 
 from aeterna.kernel.errors import StoreError
 from aeterna.kernel.version import VERSION
-from aeterna.server.http import problems
+from aeterna.server.http import (
+    description,
+    looking,
+    messages,
+    observing,
+    problems,
+    queues,
+    schedules,
+    standing,
+    starting,
+    tokens,
+)
 from aeterna.server.http.bounds import Bounds
 from aeterna.server.http.changes import Feeds
 from aeterna.server.http.gate import Gate
-from aeterna.server.http.looking import looking
-from aeterna.server.http.messages import messages
-from aeterna.server.http.observing import observing
-from aeterna.server.http.starting import starting
-from aeterna.server.http.tokens import token_routes
 
 BODY_FACTOR = 4
 """JSON may take so much more room than what is recorded of it."""
@@ -30,23 +36,24 @@ Json = dict[str, Any]
 
 def create_app(gate: Gate, feeds: Feeds, is_ready: Callable[[], bool] = lambda: True) -> ASGIApp:
     """The HTTP API as an ASGI application."""
-    app = FastAPI(title="Aeterna", version=VERSION, docs_url=None, redoc_url=None)
+    app = description.described_app()
+    app.state.gate, app.state.feeds = gate, feeds
     problems.install(app)
     app.include_router(_health(gate, is_ready))
-    for router in (starting(gate), looking(gate), messages(gate), observing(gate, feeds), token_routes(gate)):
-        app.include_router(router, prefix="/api")
+    for room in (starting, looking, messages, queues, schedules, observing, tokens):
+        app.include_router(room.router, prefix="/api")
     return Bounds(app, BODY_FACTOR * gate.coordinator.options.limits.payload_bytes_max)
 
 
 def _health(gate: Gate, is_ready: Callable[[], bool]) -> APIRouter:
     router = APIRouter(tags=["health"])
 
-    @router.get("/health")
+    @router.get("/health", response_model=standing.Health)
     async def health() -> Json:
         """The process is alive."""
         return {"status": "ok", "version": VERSION}
 
-    @router.get("/ready")
+    @router.get("/ready", response_model=standing.Readiness, responses={503: {"model": standing.Readiness}})
     async def ready() -> Response:
         """It takes requests; 503 while it stops, or while its store does not answer."""
         if not is_ready():

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from aeterna.kernel.errors import AeternaError
@@ -17,6 +18,26 @@ MEDIA_TYPE = "application/problem+json"
 FAULTS_MAX = 10
 
 log = logging.getLogger("aeterna.http")
+
+
+class Fault(BaseModel):
+    """One thing that does not fit the schema."""
+
+    where: str = Field(examples=["body.workflow"])
+    what: str = Field(examples=["Field required"])
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(description="as `error`", examples=["RunNotFoundError"])
+    status: int = Field(description="the HTTP status", examples=[404])
+    detail: str = Field(description="what is wrong, and what would be right")
+    error: str = Field(
+        description="the class of the error; a client of this package raises it", examples=["UsageError"]
+    )
+    faults: list[Fault] | None = Field(None, description="of a request that does not fit the schema")
 
 
 def problem(status: int, error: str, detail: str, **more: Any) -> JSONResponse:

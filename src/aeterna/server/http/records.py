@@ -54,4 +54,5 @@ def summary_record(found: Summary, namespace: str, stuck_after_s: float) -> dict
         "queue_backlog": backlog,
         "oldest_pending_s": None if waits_us is None else waits_us / 1e6,
         "stuck_after_s": stuck_after_s,
+        "stuck_run_ids": [each.id for each in found.stuck],
     }

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from aeterna.server.auth import ALL
+from aeterna.server.http import standing
 from aeterna.server.http.bodies import Body
-from aeterna.server.http.gate import Gate
-from aeterna.server.rpc.serving import ADMIN
+from aeterna.server.http.gate import TheGate
 from aeterna.server.tokens import record_of
 
 Json = dict[str, Any]
@@ -25,31 +25,30 @@ class NewToken(Body):
     note: str = Field("", max_length=1_000)
 
 
-def token_routes(gate: Gate) -> APIRouter:
-    """Give out, list, take back."""
-    router = APIRouter(tags=["tokens"])
+router = APIRouter(tags=["tokens"])
 
-    @router.get("/tokens")
-    async def list_tokens(request: Request, namespace: Namespace = None) -> Json:
-        """The tokens that the caller administers, without their secrets."""
-        identity = await gate.admit(request, namespace or ALL, ADMIN)
-        rows = await gate.security.book.list_tokens()
-        return {"tokens": [record_of(row) for row in rows if identity.reaches(row.namespace)]}
 
-    @router.post("/tokens", status_code=201)
-    async def create_token(request: Request, body: NewToken) -> Json:
-        """A new token, shown this once."""
-        await gate.admit(request, body.namespace, ADMIN)
-        token, row = await gate.security.book.create(body.namespace, body.role, body.note)
-        gate.security.gate.forget()
-        return {**record_of(row), "token": token}
+@router.get("/tokens", response_model=standing.Tokens)
+async def list_tokens(request: Request, gate: TheGate, namespace: Namespace = None) -> Json:
+    """The tokens that the caller administers, without their secrets."""
+    identity = await gate.admit(request, namespace or ALL, "list_tokens")
+    rows = await gate.security.book.list_tokens()
+    return {"tokens": [record_of(row) for row in rows if identity.reaches(row.namespace)]}
 
-    @router.delete("/tokens/{token_id}")
-    async def revoke_token(request: Request, token_id: str, namespace: Namespace = None) -> Json:
-        """Take a token back."""
-        identity = await gate.admit(request, namespace or ALL, ADMIN)
-        row = await gate.security.book.revoke(token_id, identity)
-        gate.security.gate.forget()
-        return record_of(row)
 
-    return router
+@router.post("/tokens", status_code=201, response_model=standing.NewToken)
+async def create_token(request: Request, gate: TheGate, body: NewToken) -> Json:
+    """A new token, shown this once."""
+    await gate.admit(request, body.namespace, "create_token")
+    token, row = await gate.security.book.create(body.namespace, body.role, body.note)
+    gate.security.gate.forget()
+    return {**record_of(row), "token": token}
+
+
+@router.delete("/tokens/{token_id}", response_model=standing.Token)
+async def revoke_token(request: Request, gate: TheGate, token_id: str, namespace: Namespace = None) -> Json:
+    """Take a token back."""
+    identity = await gate.admit(request, namespace or ALL, "revoke_token")
+    row = await gate.security.book.revoke(token_id, identity)
+    gate.security.gate.forget()
+    return record_of(row)

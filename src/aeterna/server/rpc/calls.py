@@ -22,8 +22,10 @@ from aeterna.durable.wire.convert import (
 )
 from aeterna.durable.wire.generated import records_pb2
 from aeterna.durable.wire.generated import worker_pb2 as pb
-from aeterna.kernel.errors import SerializationError
+from aeterna.kernel.errors import PermissionDeniedError, SerializationError
+from aeterna.server.auth import Role
 from aeterna.server.rpc.link import PIECE_BYTES
+from aeterna.server.verbs import CALL_NEEDS
 
 LIST_MAX = 1_000
 DELETE_MAX = 10_000
@@ -32,16 +34,25 @@ PIECE_EVENTS = 500
 Replies = list[pb.Reply]
 
 
-async def answer_call(desk: NamespaceDesk, attached: Attached, call: pb.Call) -> Replies:
-    """The answer, in pieces; raises what the store raises, and `SerializationError` for a call that is none."""
+async def answer_call(desk: NamespaceDesk, attached: Attached, role: Role, call: pb.Call) -> Replies:
+    """The answer, in pieces; raises what the store raises, `PermissionDeniedError` for what the worker's role does not
+    include, and `SerializationError` for a call that is none."""
     kind = call.WhichOneof("call")
     handler = None if kind is None else _HANDLERS.get(kind)
     if handler is None or kind is None:
         raise SerializationError("a call is empty, or of a kind that this release does not know")
+    _require(role, call, kind)
     replies = await handler(desk, attached, getattr(call, kind))
     for reply in replies:
         reply.number = call.number
     return replies
+
+
+def _require(role: Role, call: pb.Call, kind: str) -> None:
+    is_retention = kind == "delete_runs" and call.delete_runs.HasField("finished_before_us")
+    need = CALL_NEEDS["delete_finished" if is_retention else kind]
+    if not role.includes(need):
+        raise PermissionDeniedError(f"a worker whose role is {role.value!r} cannot do this: it needs {need.value!r}")
 
 
 async def _renew(desk: NamespaceDesk, attached: Attached, lease_us: int) -> Replies:

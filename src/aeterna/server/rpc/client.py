@@ -35,7 +35,8 @@ from aeterna.server.incoming import (
     check_seconds,
     check_start,
 )
-from aeterna.server.rpc.serving import CLIENT, READ, Context, Service, answering
+from aeterna.server.redaction import seen_by
+from aeterna.server.rpc.serving import Context, Service, answering
 
 ANSWERING_S = 0.05
 UNBOUNDED_S = 1e8
@@ -50,28 +51,33 @@ class ClientService(Service):
     @answering
     async def StartWorkflow(self, request: pb.StartWorkflowRequest, context: Context) -> pb.StartWorkflowResponse:
         """Start a run."""
-        desk = await self.desk(context, request.namespace, CLIENT)
-        reply = await start(desk, start_request(request, desk.limits.payload_bytes_max))
+        await self.let_in(context, request.namespace, "start")
+        wanted = start_request(request, self.payload_bytes_max)
+        desk = await self.made_desk(request.namespace)
+        reply = await start(desk, wanted)
         return _started(reply, await describe(desk.store, reply.id))
 
     @answering
     async def SignalWithStart(self, request: pb.SignalWithStartRequest, context: Context) -> pb.SignalWithStartResponse:
         """Start a run unless it exists, and send it a signal."""
-        desk = await self.desk(context, request.start.namespace, CLIENT)
-        wanted = start_request(request.start, desk.limits.payload_bytes_max)
-        payload = check_payload(request.payload, NOTHING, desk.limits.payload_bytes_max)
-        name = check_name("signal_name", request.signal_name)
-        reply, is_new = await signal_with_start(desk, wanted, name, payload, _message_id(request.signal_id))
+        await self.let_in(context, request.start.namespace, "signal_with_start")
+        wanted = start_request(request.start, self.payload_bytes_max)
+        payload = check_payload(request.payload, NOTHING, self.payload_bytes_max)
+        name, message_id = check_name("signal_name", request.signal_name), _message_id(request.signal_id)
+        desk = await self.made_desk(request.start.namespace)
+        reply, is_new = await signal_with_start(desk, wanted, name, payload, message_id)
         return pb.SignalWithStartResponse(id=reply.id, created=reply.is_new, is_duplicate=not is_new)
 
     @answering
     async def BatchStart(self, request: pb.BatchStartRequest, context: Context) -> pb.BatchStartResponse:
         """Start many runs."""
-        desk = await self.desk(context, request.namespace, CLIENT)
+        await self.let_in(context, request.namespace, "batch_start")
         check_count("starts", len(request.starts), BATCH_MAX)
-        wanted = [start_request(each, desk.limits.payload_bytes_max) for each in request.starts]
+        wanted = [start_request(each, self.payload_bytes_max) for each in request.starts]
+        if not wanted:
+            return pb.BatchStartResponse()
         results = []
-        for answer in await batch_start(desk, wanted):
+        for answer in await batch_start(await self.made_desk(request.namespace), wanted):
             if isinstance(answer, AeternaError):
                 results.append(pb.BatchStartResponse.Result(error=str(answer)))
             else:
@@ -82,24 +88,25 @@ class ClientService(Service):
     @answering
     async def GetWorkflowStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.WorkflowStatus:
         """The run's row, and how it ended."""
-        desk, identity = await self.enter(context, request.namespace, READ)
+        desk, identity = await self.enter(context, request.namespace, "status")
         row = await describe(desk.store, check_run_id(request.id))
         run = fold(await desk.store.history(row.id)) if row.state.is_final and identity.sees_payloads else Run()
+        shown = seen_by(identity, row)
         return pb.WorkflowStatus(
             id=row.id,
             state=row_to(row).state,
-            current_step=row.note or row.detail.value,
+            current_step=shown.note or shown.detail.value,
             result=run.result,
             error=None if run.error is None else error_to(run.error),
             started_us=row.created_us,
             completed_us=row.finished_us,
-            info=row_to(row),
+            info=row_to(shown),
         )
 
     @answering
     async def AwaitResult(self, request: pb.AwaitResultRequest, context: Context) -> pb.WorkflowResult:
         """Wait for the end of a run."""
-        desk = await self.desk(context, request.namespace, CLIENT)
+        desk = await self.desk(context, request.namespace, "await_result")
         timeout_s = _timeout(request, context)
         row = await describe(desk.store, check_run_id(request.id))
         run = await await_result(desk, row.id, timeout_s)
@@ -116,13 +123,13 @@ class ClientService(Service):
     @answering
     async def CancelWorkflow(self, request: pb.CancelRequest, context: Context) -> pb.CancelResponse:
         """Ask a run to cancel."""
-        desk = await self.desk(context, request.namespace, CLIENT)
+        desk = await self.desk(context, request.namespace, "cancel")
         return pb.CancelResponse(accepted=await cancel(desk, check_run_id(request.id), check_reason(request.reason)))
 
     @answering
     async def SignalWorkflow(self, request: pb.SignalRequest, context: Context) -> pb.SignalResponse:
         """Send a signal to a run."""
-        desk = await self.desk(context, request.namespace, CLIENT)
+        desk = await self.desk(context, request.namespace, "signal")
         payload = check_payload(request.payload, NOTHING, desk.limits.payload_bytes_max)
         name = check_name("name", request.name)
         is_new = await signal(desk, check_run_id(request.id), name, payload, _message_id(request.signal_id))
@@ -131,7 +138,7 @@ class ClientService(Service):
     @answering
     async def QueryWorkflow(self, request: pb.QueryRequest, context: Context) -> pb.QueryResponse:
         """Ask the code of a run."""
-        desk = await self.desk(context, request.namespace, CLIENT)
+        desk = await self.desk(context, request.namespace, "query")
         arguments = check_arguments(request.arguments, desk.limits.payload_bytes_max)
         timeout_s = (
             check_seconds("timeout_seconds", request.timeout_seconds)
@@ -146,28 +153,30 @@ class ClientService(Service):
     async def PauseWorkflow(self, request: pb.PauseRequest, context: Context) -> pb.PauseResponse:
         """Ask a run to pause."""
         await pause(
-            await self.desk(context, request.namespace, CLIENT), check_run_id(request.id), check_reason(request.reason)
+            await self.desk(context, request.namespace, "pause"), check_run_id(request.id), check_reason(request.reason)
         )
         return pb.PauseResponse()
 
     @answering
     async def ResumeWorkflow(self, request: pb.ResumeRequest, context: Context) -> pb.ResumeResponse:
         """Let a paused or stuck run go on."""
-        await resume(await self.desk(context, request.namespace, CLIENT), check_run_id(request.id))
+        await resume(await self.desk(context, request.namespace, "resume"), check_run_id(request.id))
         return pb.ResumeResponse()
 
     @answering
     async def TerminateWorkflow(self, request: pb.TerminateRequest, context: Context) -> pb.TerminateResponse:
         """End a run at once."""
         await terminate(
-            await self.desk(context, request.namespace, CLIENT), check_run_id(request.id), check_reason(request.reason)
+            await self.desk(context, request.namespace, "terminate"),
+            check_run_id(request.id),
+            check_reason(request.reason),
         )
         return pb.TerminateResponse()
 
     @answering
     async def ForkWorkflow(self, request: pb.ForkRequest, context: Context) -> pb.ForkResponse:
         """A new run with the beginning of another one's history."""
-        desk = await self.desk(context, request.namespace, CLIENT)
+        desk = await self.desk(context, request.namespace, "fork")
         return pb.ForkResponse(id=await fork(desk, check_run_id(request.id), request.position))
 
 

@@ -13,13 +13,13 @@ from aeterna.durable.engine.coordinator.desk import NamespaceDesk
 from aeterna.kernel.errors import AeternaError, UnauthenticatedError
 from aeterna.server.auth import ANYBODY, Gatekeeper, Identity, Role, bearer
 from aeterna.server.rpc.failing import abort
+from aeterna.server.verbs import need_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 Admit = Callable[[Context, str, Role], Awaitable[Identity]]
 """Given the call, the namespace and the role that is needed; raises an error unless the caller may do that."""
 
-READ, CLIENT, WORKER, ADMIN = Role.READ_ONLY, Role.CLIENT, Role.WORKER, Role.ADMIN
 DEFAULT_NAMESPACE = "default"
 
 
@@ -43,20 +43,34 @@ def admission(gate: Gatekeeper) -> Admit:
 
 
 class Service:
-    """A service over a coordinator."""
+    """A service over a coordinator. Callers are admitted by `server.verbs`."""
 
     def __init__(self, coordinator: Coordinator, admit: Admit = admit_anybody) -> None:
         self.coordinator = coordinator
         self.admit = admit
 
-    async def desk(self, context: Context, namespace: str, need: Role) -> NamespaceDesk:
-        """The namespace, if the caller may do there what needs the role."""
-        return (await self.enter(context, namespace, need))[0]
+    @property
+    def payload_bytes_max(self) -> int:
+        """See `Limits`."""
+        return self.coordinator.options.limits.payload_bytes_max
 
-    async def enter(self, context: Context, namespace: str, need: Role) -> tuple[NamespaceDesk, Identity]:
+    async def desk(self, context: Context, namespace: str, verb: str) -> NamespaceDesk:
+        """The namespace, if the caller may do there what the verb does; raises `NamespaceNotFoundError`."""
+        return (await self.enter(context, namespace, verb))[0]
+
+    async def enter(self, context: Context, namespace: str, verb: str) -> tuple[NamespaceDesk, Identity]:
         """As `desk`, and who the caller is."""
-        identity = await self.admit(context, namespace, need)
-        return await self.coordinator.namespace(namespace or DEFAULT_NAMESPACE), identity
+        identity = await self.let_in(context, namespace, verb)
+        return await self.coordinator.existing(namespace or DEFAULT_NAMESPACE), identity
+
+    async def let_in(self, context: Context, namespace: str, verb: str) -> Identity:
+        """Who the caller is, if it may do what the verb does in a namespace that need not be there."""
+        return await self.admit(context, namespace, need_of(verb))
+
+    async def made_desk(self, namespace: str) -> NamespaceDesk:
+        """The namespace, which comes to be if it is not there: to be asked for once the request is known to be good, so
+        that what is refused leaves nothing behind."""
+        return await self.coordinator.namespace(namespace or DEFAULT_NAMESPACE)
 
 
 def answering(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:

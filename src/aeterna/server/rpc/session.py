@@ -14,12 +14,14 @@ from google.protobuf.message import DecodeError
 
 from aeterna.durable.engine.coordinator.attached import Attached, Held
 from aeterna.durable.engine.coordinator.desk import NamespaceDesk
+from aeterna.durable.engine.coordinator.options import CoordinatorOptions
 from aeterna.durable.engine.coordinator.sessions import LOST, Introduction
 from aeterna.durable.stores.contract import CreateRun
 from aeterna.durable.wire.convert import choice_from
 from aeterna.durable.wire.frames import failure_to, writes_from
 from aeterna.durable.wire.generated import worker_pb2 as pb
 from aeterna.kernel.errors import AeternaError, SerializationError, UsageError
+from aeterna.server.auth import Role
 from aeterna.server.rpc.calls import answer_call
 from aeterna.server.rpc.link import Link
 
@@ -37,16 +39,17 @@ Context = grpc.aio.ServicerContext[pb.WorkerFrame, pb.ServerFrame]
 class SessionStream:
     """One stream."""
 
-    def __init__(self, desk: NamespaceDesk, context: Context) -> None:
+    def __init__(self, desk: NamespaceDesk, context: Context, role: Role) -> None:
         self._desk = desk
+        self._role = role
         self._context = context
         self._link = Link()
         self._attached: Attached
         self._calls: set[asyncio.Future[None]] = set()
 
-    async def serve(self, hello: pb.Hello) -> None:
+    async def serve(self, hello: pb.Hello, who: Introduction) -> None:
         """Until the worker says goodbye or its stream ends; raises `UsageError` for what makes no sense."""
-        if not await self._attach(hello):
+        if not await self._attach(hello, who):
             self._link.tell(LOST)
             lost = await self._link.next_frame()
             assert lost is not None
@@ -77,8 +80,7 @@ class SessionStream:
                 each.exception()
         await self._desk.detach(self._attached, died=died)
 
-    async def _attach(self, hello: pb.Hello) -> bool:
-        who = introduction(hello, self._desk)
+    async def _attach(self, hello: pb.Hello, who: Introduction) -> bool:
         sessions = self._desk.sessions
         if not hello.HasField("resume"):
             self._attached = await sessions.open(who, self._link)
@@ -147,7 +149,7 @@ class SessionStream:
 
     async def _answer(self, call: pb.Call) -> None:
         try:
-            replies = await answer_call(self._desk, self._attached, call)
+            replies = await answer_call(self._desk, self._attached, self._role, call)
         except AeternaError as error:
             replies = [pb.Reply(number=call.number, failure=failure_to(error))]
         except Exception as error:
@@ -157,7 +159,7 @@ class SessionStream:
         self._link.reply(replies)
 
 
-def introduction(hello: pb.Hello, desk: NamespaceDesk) -> Introduction:
+def introduction(hello: pb.Hello, options: CoordinatorOptions) -> Introduction:
     """What the worker says of itself; raises `UsageError` for what cannot be."""
     for what, text in (("host", hello.host), ("name", hello.name)):
         if len(text) > TEXT_CHARS_MAX:
@@ -166,7 +168,6 @@ def introduction(hello: pb.Hello, desk: NamespaceDesk) -> Introduction:
         raise UsageError(f"what the worker says of itself has {len(hello.about)} characters: say less")
     if not 0 <= hello.pid < 2**31:
         raise SerializationError(f"process id {hello.pid} cannot be")
-    options = desk.options
     lease_us = min(max(hello.lease_us or options.lease_us, LEASE_US_MIN), options.lease_us_max)
     choice = choice_from(hello.choice)
     return Introduction(hello.host, hello.pid, hello.name, hello.about or "{}", lease_us, choice)

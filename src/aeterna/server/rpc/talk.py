@@ -22,7 +22,7 @@ from aeterna.kernel.errors import AeternaError, SerializationError, UsageError
 from aeterna.kernel.ids import check_run_id
 from aeterna.server.rpc.client import ClientService, start_request
 from aeterna.server.rpc.failing import abort
-from aeterna.server.rpc.serving import CLIENT, Context
+from aeterna.server.rpc.serving import DEFAULT_NAMESPACE, Context
 
 log = logging.getLogger("aeterna.rpc")
 
@@ -42,10 +42,19 @@ class TalkingClientService(ClientService):
             frame = await _read(context)
             if frame is None:
                 return
-            desk = await self.desk(context, frame.namespace, CLIENT)
-            await Talk(desk, context).serve(frame)
+            await self.let_in(context, frame.namespace, "talk")
+            await Talk(await self._desk_for(frame), context).serve(frame)
         except AeternaError as error:
             await abort(context, error)
+
+    async def _desk_for(self, frame: pb.TalkFrame) -> NamespaceDesk:
+        """A start makes the namespace that it names; one that is refused, and a wait, make nothing."""
+        name = frame.namespace or DEFAULT_NAMESPACE
+        starts = [item.start for item in frame.items if item.WhichOneof("item") == "start"]
+        if name in self.coordinator.desks or not starts:
+            return await self.coordinator.existing(name)
+        start_request(starts[0], self.payload_bytes_max)
+        return await self.made_desk(name)
 
 
 class Talk:

@@ -7,7 +7,7 @@ from aeterna.durable.stores.contract import TokenRow
 from aeterna.durable.wire.generated import admin_pb2 as pb
 from aeterna.kernel.errors import UnavailableError
 from aeterna.server.auth import ALL, id_of
-from aeterna.server.rpc.serving import ADMIN, Admit, Context, Service, admit_anybody, answering
+from aeterna.server.rpc.serving import Admit, Context, Service, admit_anybody, answering
 from aeterna.server.security import Security
 
 
@@ -26,7 +26,7 @@ class TokenCalls(Service):
     async def CreateToken(self, request: pb.CreateTokenRequest, context: Context) -> pb.CreateTokenResponse:
         """A new token, shown this once."""
         namespace = request.namespace or ALL
-        await self.admit(context, namespace, ADMIN)
+        await self.let_in(context, namespace, "create_token")
         security = self._security()
         token, row = await security.book.create(namespace, request.role, request.note)
         security.gate.forget()
@@ -35,7 +35,7 @@ class TokenCalls(Service):
     @answering
     async def RevokeToken(self, request: pb.RevokeTokenRequest, context: Context) -> pb.RevokeTokenResponse:
         """Nobody gets in with it any more, and whoever is in with it is thrown out."""
-        identity = await self.admit(context, request.namespace or ALL, ADMIN)
+        identity = await self.let_in(context, request.namespace or ALL, "revoke_token")
         security = self._security()
         await security.book.revoke(request.hash, identity)
         security.gate.forget()
@@ -44,7 +44,7 @@ class TokenCalls(Service):
     @answering
     async def ListTokens(self, request: pb.ListTokensRequest, context: Context) -> pb.ListTokensResponse:
         """Those of the namespaces that the caller administers."""
-        identity = await self.admit(context, request.namespace or ALL, ADMIN)
+        identity = await self.let_in(context, request.namespace or ALL, "list_tokens")
         rows = await self._security().book.list_tokens()
         return pb.ListTokensResponse(tokens=[_info(row) for row in rows if identity.reaches(row.namespace)])
 

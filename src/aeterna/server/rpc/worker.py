@@ -16,8 +16,8 @@ from aeterna.durable.wire.convert import choice_from
 from aeterna.durable.wire.generated import worker_pb2 as pb
 from aeterna.kernel.errors import AeternaError, InvalidStateError, UsageError
 from aeterna.server.rpc.failing import abort
-from aeterna.server.rpc.serving import WORKER, Admit, Context, Service, admit_anybody
-from aeterna.server.rpc.session import LEASE_US_MIN, TEXT_CHARS_MAX, SessionStream, read_frame
+from aeterna.server.rpc.serving import Admit, Context, Service, admit_anybody
+from aeterna.server.rpc.session import LEASE_US_MIN, TEXT_CHARS_MAX, SessionStream, introduction, read_frame
 from aeterna.server.rpc.simple_outlet import SimpleOutlet
 from aeterna.server.rpc.tasks import SessionToken, Tasks, open_session_token, open_task_token, seal
 
@@ -43,8 +43,10 @@ class WorkerService(Service):
                 return
             if not frame.HasField("hello"):
                 raise UsageError("the first frame of a session is its hello")
-            desk = await self._desk(context, frame.hello.namespace)
-            await SessionStream(desk, context).serve(frame.hello)
+            identity = await self.let_in(context, frame.hello.namespace, "work")
+            who = introduction(frame.hello, self.coordinator.options)
+            desk = await self.made_desk(frame.hello.namespace)
+            await SessionStream(desk, context, identity.role).serve(frame.hello, who)
         except AeternaError as error:
             await abort(context, error)
 
@@ -53,14 +55,16 @@ class WorkerService(Service):
     async def Register(self, request: pb.RegisterRequest, context: Context) -> pb.RegisterResponse:  # noqa: N802
         """Open a session."""
         try:
-            return await self._register(request, await self._desk(context, request.namespace))
+            await self.let_in(context, request.namespace, "work")
+            who = self._introduction(request)
+            return await self._register(who, await self.made_desk(request.namespace))
         except AeternaError as error:
             await abort(context, error)
 
-    async def _register(self, request: pb.RegisterRequest, desk: NamespaceDesk) -> pb.RegisterResponse:
+    def _introduction(self, request: pb.RegisterRequest) -> Introduction:
         if len(request.worker_id) > TEXT_CHARS_MAX:
             raise UsageError(f"worker_id has {len(request.worker_id)} characters, the limit is {TEXT_CHARS_MAX}")
-        options = desk.options
+        options = self.coordinator.options
         lease_us = min(max(request.lease_us or options.lease_us, LEASE_US_MIN), options.lease_us_max)
         choice = choice_from(request.choice)
         about = {
@@ -71,8 +75,11 @@ class WorkerService(Service):
             "language": list(request.language),
         }
         about_text = msgspec.json.encode(about).decode()
-        who = Introduction("", 0, request.worker_id, about_text, lease_us, choice)
+        return Introduction("", 0, request.worker_id, about_text, lease_us, choice)
+
+    async def _register(self, who: Introduction, desk: NamespaceDesk) -> pb.RegisterResponse:
         attached = await desk.sessions.open(who, SimpleOutlet())
+        choice, lease_us = who.choice, who.lease_us
         token = SessionToken(attached.number, lease_us, choice.workflows, choice.queues, choice.capabilities)
         return pb.RegisterResponse(
             session_token=seal(token),
@@ -178,7 +185,7 @@ class WorkerService(Service):
         return self._tasks.setdefault(desk.name, Tasks(desk))
 
     async def _desk(self, context: Context, namespace: str) -> NamespaceDesk:
-        return await self.desk(context, namespace, WORKER)
+        return await self.desk(context, namespace, "do_task")
 
 
 def _over() -> InvalidStateError:

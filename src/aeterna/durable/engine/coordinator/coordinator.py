@@ -14,7 +14,7 @@ from aeterna.durable.engine.coordinator.desk import NamespaceDesk
 from aeterna.durable.engine.coordinator.options import CoordinatorOptions
 from aeterna.durable.stores.contract import Namespaces
 from aeterna.kernel.clock import Clock, sleep
-from aeterna.kernel.errors import StoreError, UsageError
+from aeterna.kernel.errors import NamespaceNotFoundError, StoreError, UsageError
 
 log = logging.getLogger("aeterna.coordinator")
 
@@ -78,6 +78,17 @@ class Coordinator:
         async with self._opening:
             desk = self._desks.get(name)
             return await self._open(name) if desk is None else desk
+
+    async def existing(self, name: str) -> NamespaceDesk:
+        """As `namespace`, for one that is there, perhaps because another server of the store made it: nothing comes to
+        be. Raises `NamespaceNotFoundError`."""
+        desk = self._desks.get(name)
+        if desk is None and name not in await self.namespaces.names():
+            raise NamespaceNotFoundError(
+                f"there is no namespace {name!r} here: it comes to be when a worker of that app connects, or a run is "
+                "started in it"
+            )
+        return await self.namespace(name) if desk is None else desk
 
     @property
     def desks(self) -> dict[str, NamespaceDesk]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
 
 from aeterna.durable.core.events import AnyEvent
 from aeterna.durable.core.states import State
@@ -28,11 +30,13 @@ from aeterna.durable.wire.convert import (
 )
 from aeterna.durable.wire.generated import admin_pb2 as admin
 from aeterna.durable.wire.generated import client_pb2 as pb
-from aeterna.kernel.errors import RunNotFoundError, UsageError
+from aeterna.kernel.errors import NamespaceNotFoundError, RunNotFoundError, UsageError
 
 
 class RemoteRecords:
-    """The reading half of `Store`, and `Registry`, by a server's calls. Runs are written by whole verbs only."""
+    """The reading half of `Store`, and `Registry`, by a server's calls. Runs are written by whole verbs only.
+
+    A namespace that is not there yet, because nobody has started anything in it, reads as an empty one."""
 
     is_shared = True
 
@@ -41,12 +45,19 @@ class RemoteRecords:
         self._namespace = namespace
         self._unary = unary
 
+    async def _ask_existing(self, method: str, request: Any, nothing: Callable[[], Any]) -> Any:
+        """The response; a namespace that is not there holds nothing."""
+        try:
+            return await self._unary.ask("AdminService", method, request)
+        except NamespaceNotFoundError:
+            return nothing()
+
     async def get_run(self, run_id: str) -> RunRow | None:
         """See `Store.get_run`."""
         request = pb.GetStatusRequest(namespace=self._namespace, id=run_id)
         try:
             status = await self._unary.ask("ClientService", "GetWorkflowStatus", request)
-        except RunNotFoundError:
+        except (RunNotFoundError, NamespaceNotFoundError):
             return None
         return row_from(status.info)
 
@@ -57,7 +68,7 @@ class RemoteRecords:
         try:
             async for segment in self._unary.stream("AdminService", "GetHistory", request):
                 events += events_from(segment)
-        except RunNotFoundError:
+        except (RunNotFoundError, NamespaceNotFoundError):
             return []
         return events
 
@@ -70,14 +81,16 @@ class RemoteRecords:
             limit=query.limit + 1,
             before=query.before,
         )
-        rows = [row_from(info) async for info in self._unary.stream("AdminService", "ListWorkflows", request)]
+        rows: list[RunRow] = []
+        with suppress(NamespaceNotFoundError):
+            rows = [row_from(info) async for info in self._unary.stream("AdminService", "ListWorkflows", request)]
         shown = tuple(rows[: query.limit])
         return Page(shown, shown[-1].key if shown and len(rows) > len(shown) else None)
 
     async def count_runs(self) -> dict[State, int]:
         """See `Store.count_runs`."""
         request = admin.MetricsRequest(namespace=self._namespace)
-        found = await self._unary.ask("AdminService", "GetMetrics", request)
+        found = await self._ask_existing("GetMetrics", request, admin.Metrics)
         counts = {
             State.PENDING: found.pending,
             State.RUNNING: found.running,
@@ -90,17 +103,17 @@ class RemoteRecords:
     async def delete_runs(self, run_ids: Sequence[str]) -> int:
         """See `Store.delete_runs`."""
         request = admin.DeleteWorkflowsRequest(namespace=self._namespace, ids=run_ids)
-        return int((await self._unary.ask("AdminService", "DeleteWorkflows", request)).deleted)
+        return int((await self._ask_existing("DeleteWorkflows", request, admin.DeleteWorkflowsResponse)).deleted)
 
     async def delete_finished(self, before_us: int, limit: int) -> int:
         """See `Store.delete_finished`."""
         request = admin.DeleteWorkflowsRequest(namespace=self._namespace, finished_before_us=before_us, limit=limit)
-        return int((await self._unary.ask("AdminService", "DeleteWorkflows", request)).deleted)
+        return int((await self._ask_existing("DeleteWorkflows", request, admin.DeleteWorkflowsResponse)).deleted)
 
     async def list_sessions(self, *, limit: int = 1000) -> list[SessionRow]:
         """See `Store.list_sessions`."""
         request = admin.ListWorkersRequest(namespace=self._namespace)
-        found = await self._unary.ask("AdminService", "ListWorkers", request)
+        found = await self._ask_existing("ListWorkers", request, admin.ListWorkersResponse)
         return [session_from(info) for info in found.workers][:limit]
 
     async def put_queue(self, queue: QueueRow) -> None:
@@ -111,12 +124,12 @@ class RemoteRecords:
     async def delete_queue(self, name: str) -> bool:
         """See `Registry.delete_queue`."""
         request = admin.DeleteQueueRequest(namespace=self._namespace, name=name)
-        return bool((await self._unary.ask("AdminService", "DeleteQueue", request)).existed)
+        return bool((await self._ask_existing("DeleteQueue", request, admin.DeleteQueueResponse)).existed)
 
     async def list_queues(self) -> list[QueueState]:
         """See `Registry.list_queues`."""
         request = admin.ListQueuesRequest(namespace=self._namespace)
-        found = await self._unary.ask("AdminService", "ListQueues", request)
+        found = await self._ask_existing("ListQueues", request, admin.ListQueuesResponse)
         return [queue_state_from(info) for info in found.queues]
 
     async def put_schedule(self, schedule: ScheduleRow) -> None:
@@ -129,12 +142,12 @@ class RemoteRecords:
     async def delete_schedule(self, schedule: str) -> bool:
         """See `Registry.delete_schedule`."""
         request = admin.DeleteScheduleRequest(namespace=self._namespace, id=schedule)
-        return bool((await self._unary.ask("AdminService", "DeleteSchedule", request)).existed)
+        return bool((await self._ask_existing("DeleteSchedule", request, admin.DeleteScheduleResponse)).existed)
 
     async def list_schedules(self) -> list[ScheduleRow]:
         """See `Registry.list_schedules`."""
         request = admin.ListSchedulesRequest(namespace=self._namespace)
-        found = await self._unary.ask("AdminService", "ListSchedules", request)
+        found = await self._ask_existing("ListSchedules", request, admin.ListSchedulesResponse)
         return [schedule_from(row) for row in found.schedules]
 
     async def next_schedule(self) -> int | None:
