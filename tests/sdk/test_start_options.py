@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from aeterna import App, Context
-from aeterna.durable.core.states import State
+from aeterna.durable.core.states import Detail, State
 from aeterna.kernel.clock import sleep
 from aeterna.kernel.errors import ConfigurationError
 from aeterna.testing import Environment
@@ -45,6 +45,32 @@ def test_a_delayed_run_begins_when_its_time_has_come() -> None:
         await env.sleep(3500)
         assert ((await run.status()).state, order) == (State.PENDING, [])
         assert await run.result() == "late"
+
+    Environment().run(app, scenario)
+
+
+@app.workflow
+async def patient(ctx: Context) -> tuple[float, str]:
+    before = ctx.now()
+    await ctx.sleep(seconds=30)
+    slept_s = (ctx.now() - before).total_seconds()
+    try:
+        await ctx.wait_signal("go", timeout=30)
+    except TimeoutError:
+        return slept_s, "gave up"
+    return slept_s, "went"
+
+
+def test_what_a_run_sleeps_counts_from_its_start_and_not_while_it_waits_for_it() -> None:
+    async def scenario(env: Environment) -> None:
+        run = await patient.options(delay=timedelta(hours=1)).start()
+        await env.sleep(3620)
+        assert (await run.status()).detail is Detail.SLEEPING
+        await env.sleep(15)
+        await run.signal("go")
+        slept_s, how = await run.result()
+        assert 30 <= slept_s < 31
+        assert how == "went"
 
     Environment().run(app, scenario)
 

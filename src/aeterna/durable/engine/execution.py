@@ -87,13 +87,19 @@ class Execution:
 
     # Events in.
 
-    def replay(self, history: list[ev.AnyEvent], *, is_first_time: bool = False) -> None:
+    def replay(
+        self, history: list[ev.AnyEvent], *, is_first_time: bool = False, started: ev.RunStarted | None = None
+    ) -> None:
         """Deliver a recorded history. Nothing is executed; what is left to do afterwards is in `take_requests`.
 
-        ``is_first_time``: no process has executed the run before, so its code is not silenced. Raises
-        `NonDeterminismError` if the code does not follow the history; the execution is of no further use then.
+        ``is_first_time``: no process has executed the run before, so its code is not silenced. ``started``: what is
+        going to be recorded after the history. Raises `NonDeterminismError` if the code does not follow the history;
+        the execution is of no further use then.
         """
         self.is_replaying = not is_first_time
+        # The code's time begins with its first start: what it sleeps must not count while the run waited for its turn.
+        first = next((event for event in history if type(event) is ev.RunStarted), started)
+        self.now_us = 0 if first is None else first.at_us
         try:
             for event in history:
                 self.deliver(event)

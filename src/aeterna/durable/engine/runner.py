@@ -69,17 +69,18 @@ class Runner:
         self.log = log
         self.run = log.run
         self.seen = log.stored
+        started = None if taken_over_by is None else ev.RunStarted(self.now_us(), taken_over_by)
         try:
-            has_run = taken_over_by is not None and any(type(event) is ev.RunStarted for event in history)
-            self.execution.replay(history, is_first_time=not has_run)
+            has_run = started is not None and any(type(event) is ev.RunStarted for event in history)
+            self.execution.replay(history, is_first_time=not has_run, started=started)
         except Exception as error:  # noqa: BLE001 - code that fails outside its own task must not leave the run unheard
             # Signals stay for code that fits; what asked for this very trial is answered by it.
             asked = [message for message in messages if message.kind in (MessageKind.CANCEL, MessageKind.RESUME)]
             record(asked, log, self.now_us())
             self._stuck(error)
             return
-        if taken_over_by is not None:
-            log.append(ev.RunStarted(self.now_us(), taken_over_by))
+        if started is not None:
+            log.append(started)
             self._detail = Detail.NONE
         for key in [*self.run.timers, *self.run.children, *self.run.retries]:
             if key not in self.execution.waits:
