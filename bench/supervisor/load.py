@@ -83,8 +83,8 @@ class Load:
                 group.create_task(self._closed_client())
             counts = {Kind.SSE: spec.sse_clients, Kind.WEBSOCKET: spec.ws_clients, Kind.UPLOAD: spec.upload_clients}
             for kind, count in counts.items():
-                for _ in range(count):
-                    group.create_task(self._stream_client(kind))
+                for number in range(count):
+                    group.create_task(self._stream_client(kind, number / count))
         for connection in self._idle:
             connection.close()
         await asyncio.sleep(0)
@@ -152,7 +152,10 @@ class Load:
         if connection is not None:
             connection.close()
 
-    async def _stream_client(self, kind: Kind) -> None:
+    async def _stream_client(self, kind: Kind, phase: float) -> None:
+        """One stream after the other. ``phase``: what part of one to wait first, so that not all end at once."""
+        pace = self._spec.pace
+        await asyncio.sleep(phase * pace.pieces * pace.pause_ms / 1000)
         while not self._stop.is_set():
             sent_s = monotonic()
             answer = await attempt(kind.value, self._spec.address, self._spec.pace)

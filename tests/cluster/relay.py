@@ -62,10 +62,11 @@ class Relay:
         await self._stop.wait()
         server.close()
         self._cut()
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
-        if rest:
-            # With their connections gone they end by themselves.
-            await asyncio.wait(rest, timeout=5)
+        # With their connections gone they end by themselves, those too that are just being accepted.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while rest := asyncio.all_tasks() - {asyncio.current_task()}:
+                    await asyncio.wait(rest)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._is_cut:
@@ -75,6 +76,11 @@ class Relay:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
         except OSError:
             writer.transport.abort()
+            return
+        if self._is_cut:
+            # It was cut while the far end was being reached.
+            writer.transport.abort()
+            far_writer.transport.abort()
             return
         self._open |= {writer, far_writer}
         try:

@@ -7,6 +7,7 @@ higher ones too (say why in the commit message).
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ _REMARKS = {
 }
 
 
+@functools.cache
 def measure() -> dict[str, int]:
     """The present numbers, by name."""
     package = [source for source in sources() if source.is_package_code]
