@@ -58,7 +58,7 @@ class MemoryRun:
         events = open_events(write.events)
         last_us = events[-1].at_us
         is_final = write.state.is_final
-        return cls(
+        run = cls(
             key=key,
             id=write.id,
             workflow=write.workflow,
@@ -71,15 +71,12 @@ class MemoryRun:
             created_us=events[0].at_us,
             updated_us=last_us,
             finished_us=last_us if is_final else None,
-            wake_us=write.wake_us,
-            queue=write.queue,
-            priority=write.priority,
-            share=write.share,
-            requires=write.requires,
-            singleton=write.singleton,
             claimed_length=len(events),
             events=events,
         )
+        run.wake_us, run.singleton = write.wake_us, write.singleton
+        run.queue, run.priority, run.share, run.requires = write.queue, write.priority, write.share, write.requires
+        return run
 
     def row(self) -> RunRow:
         """The run's row."""

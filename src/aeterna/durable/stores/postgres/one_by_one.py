@@ -24,8 +24,9 @@ from aeterna.durable.stores.contract import (
     RunRow,
     Write,
 )
+from aeterna.durable.stores.creations import body_of, events_of
 from aeterna.durable.stores.postgres.connections import Session, columns
-from aeterna.durable.stores.postgres.plan import Extension, body_of, creation_values, events_of
+from aeterna.durable.stores.postgres.plan import Extension, creation_values
 from aeterna.durable.stores.postgres.rows import from_db, maybe_to_db, run_row, to_db
 from aeterna.kernel.errors import InvariantError
 
@@ -126,16 +127,8 @@ async def _post(session: Session, namespace: int, write: Post) -> Outcome:
             values = (to_db(write.id), str(write.kind), to_db(write.name), write.at_us)
             for (number,) in await session.rows("find_posted", row.key, *values):
                 return Posted(number, row.owner)
-    rows = await session.rows(
-        "post",
-        namespace,
-        to_db(write.run_id),
-        to_db(write.id),
-        str(write.kind),
-        to_db(write.name),
-        write.payload,
-        write.at_us,
-    )
+    texts = [to_db(text) for text in (write.run_id, write.id, write.kind, write.name)]
+    rows = await session.rows("post", namespace, *texts, write.payload, write.at_us)
     if rows:
         number, owner = rows[0]
         return Posted(number, owner)

@@ -55,18 +55,22 @@ def parse_place(url: str) -> Place:
     if parts.scheme not in ("postgresql", "postgres"):
         raise ConfigurationError(f"{_hidden(url)} does not start with postgresql://")
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
-    schema = given.get("schema", SCHEMA)
-    if not schema or len(schema.encode(errors="replace")) > _SCHEMA_CHARS_MAX or "\0" in schema:
-        raise ConfigurationError(f"schema={schema!r}: a schema's name has 1 to {_SCHEMA_CHARS_MAX} bytes")
     rest = urlencode({name: value for name, value in given.items() if name not in _OURS}, quote_via=quote)
     return Place(
         dsn=parts._replace(query=rest).geturl(),
         server=_server(host, port, given),
         database=parts.path.lstrip("/") or given.get("dbname") or given.get("database") or parts.username or "?",
-        schema=schema,
+        schema=_schema(given),
         is_pooled=_one_of(given, "pool", "session", "transaction"),
         is_distributed=_one_of(given, "profile", "standard", "distributed"),
     )
+
+
+def _schema(given: dict[str, str]) -> str:
+    schema = given.get("schema", SCHEMA)
+    if not schema or len(schema.encode(errors="replace")) > _SCHEMA_CHARS_MAX or "\0" in schema:
+        raise ConfigurationError(f"schema={schema!r}: a schema's name has 1 to {_SCHEMA_CHARS_MAX} bytes")
+    return schema
 
 
 def _server(host: str | None, port: int | None, given: dict[str, str]) -> str:

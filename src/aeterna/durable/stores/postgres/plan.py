@@ -13,26 +13,14 @@ from typing import Any
 
 import msgspec
 
-from aeterna.durable.core.events import AnyEvent
-from aeterna.durable.core.segment import decode_segment, encode_segment
 from aeterna.durable.stores.contract import Append, CreateRun, Events, FireSchedule, Head, Sealed, Write
+from aeterna.durable.stores.creations import body_of, first_and_last_us, require_creatable, require_events
 from aeterna.durable.stores.postgres.rows import maybe_to_db, requires_to_db, to_db
-from aeterna.kernel.errors import InvariantError
 
 Values = tuple[Any, ...]
 RunEpoch = tuple[int, int]
 
 _encoder = msgspec.msgpack.Encoder()
-
-
-def body_of(events: Events) -> bytes:
-    """Events as they are written; raises `UnicodeEncodeError` for text that UTF-8 cannot hold."""
-    return events.body if isinstance(events, Sealed) else encode_segment(events)
-
-
-def events_of(events: Events) -> list[AnyEvent]:
-    """Events as such."""
-    return decode_segment(events.body) if isinstance(events, Sealed) else list(events)
 
 
 @dataclass(slots=True)
@@ -164,12 +152,6 @@ class Plan:
         return True
 
 
-def require_events(write: CreateRun) -> None:
-    """Raise `InvariantError` for a run without events."""
-    if not len(write.events):
-        raise InvariantError(f"run {write.id!r} cannot be created without a RunCreated event")
-
-
 def _encodable(text: str) -> str:
     text.encode()
     return text
@@ -177,11 +159,8 @@ def _encodable(text: str) -> str:
 
 def creation_values(write: CreateRun) -> Values:
     """The parameters 3 to 21 of ``create_runs``; raises as `Plan`."""
-    require_events(write)
-    # Tried all at once, which costs next to nothing; the events show it by themselves.
-    texts = (write.id, write.workflow, write.version, write.parent or "", write.queue, write.share, *write.requires)
-    "".join((*texts, write.singleton or "")).encode()
-    first_us, last_us = created_and_updated(write.events)
+    require_creatable(write)
+    first_us, last_us = first_and_last_us(write.events)
     return (
         to_db(write.id),
         to_db(write.workflow),
@@ -203,9 +182,3 @@ def creation_values(write: CreateRun) -> Values:
         len(write.events),
         body_of(write.events),
     )
-
-
-def created_and_updated(events: Events) -> tuple[int, int]:
-    """When the first and the last of the events happened."""
-    plain = events_of(events)
-    return plain[0].at_us, plain[-1].at_us

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -45,30 +45,16 @@ def requires_to_db(requires: tuple[str, ...]) -> str:
     return msgspec.json.encode([to_db(each) for each in requires]).decode() if requires else ""
 
 
-def run_row(row: Mapping[str, Any], place: Place) -> RunRow:
-    """A row as ``$run`` selects it; raises `StoreCorruptError` for a state nobody knows."""
+def run_row(row: Iterable[Any], place: Place) -> RunRow:
+    """A row as ``$run`` selects it, in the order of the record's fields; raises `StoreCorruptError` for a state nobody
+    knows."""
+    key, run_id, workflow, version, state, detail, *numbers, parent, note, queue, priority, share, requires, crashes = (
+        from_db(value) if isinstance(value, str) else value for value in row
+    )
     try:
-        return RunRow(
-            key=row["key"],
-            id=from_db(row["id"]),
-            workflow=from_db(row["workflow"]),
-            version=from_db(row["version"]),
-            state=State(row["state"]),
-            detail=Detail(row["detail"]),
-            created_us=row["created_us"],
-            updated_us=row["updated_us"],
-            length=row["length"],
-            epoch=row["epoch"],
-            owner=row["owner"],
-            wake_us=row["wake_us"],
-            finished_us=row["finished_us"],
-            parent=None if row["parent"] is None else from_db(row["parent"]),
-            note=from_db(row["note"]),
-            queue=from_db(row["queue"]),
-            priority=row["priority"],
-            share=from_db(row["share"]),
-            requires=tuple(map(from_db, row["requires"])),
-            crashes=row["crashes"],
-        )
+        occupation = State(state), Detail(detail)
     except ValueError as error:
-        raise corrupt(place, "read", f"run {row['id']!r}: {error}") from error
+        raise corrupt(place, "read", f"run {run_id!r}: {error}") from error
+    waiting = (queue, priority, share, tuple(map(from_db, requires)))
+    values: tuple[Any, ...] = (key, run_id, workflow, version, *occupation, *numbers, parent, note, *waiting, crashes)
+    return RunRow(*values)

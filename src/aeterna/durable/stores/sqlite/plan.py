@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
-from aeterna.durable.core.segment import decode_segment, encode_segment
-from aeterna.durable.stores.contract import Append, Appended, Created, CreateRun, Events, Head, Outcome, Sealed
+from aeterna.durable.stores.contract import Append, Appended, Created, CreateRun, Head, Outcome
+from aeterna.durable.stores.creations import body_of, first_and_last_us, require_creatable
 from aeterna.durable.stores.sqlite.rows import requires_text
-from aeterna.kernel.errors import InvariantError
 
 Values = tuple[Any, ...]
 
@@ -98,17 +97,6 @@ class Plan:
         self.outcomes.append(Created(key, epoch))
 
 
-def body_of(events: Events) -> bytes:
-    """The events as a segment."""
-    return events.body if isinstance(events, Sealed) else encode_segment(events)
-
-
-def first_and_last_us(events: Events) -> tuple[int, int]:
-    """The times of the first and of the last event."""
-    opened = decode_segment(events.body) if isinstance(events, Sealed) else events
-    return opened[0].at_us, opened[-1].at_us
-
-
 def _head_values(write: Append, head: Head) -> Values:
     """The parameters of ``change_head``."""
     is_final = head.state.is_final
@@ -131,11 +119,7 @@ def _head_values(write: Append, head: Head) -> Values:
 
 def _run_values(key: int, namespace: int, write: CreateRun) -> Values:
     """The parameters of ``insert_run``; raises `InvariantError` for a run without events."""
-    if not write.events:
-        raise InvariantError(f"run {write.id!r} cannot be created without a RunCreated event")
-    # Tried here, before anything is written, and all at once, which costs next to nothing.
-    (write.id + write.workflow + write.version + (write.parent or "")).encode()
-    (write.queue + write.share + (write.singleton or "") + "".join(write.requires)).encode()
+    require_creatable(write)
     first_us, last_us = first_and_last_us(write.events)
     return (
         key,

@@ -28,7 +28,8 @@ from aeterna.durable.stores.contract import (
     RunRow,
     Write,
 )
-from aeterna.durable.stores.sqlite.plan import Plan, Planned, body_of
+from aeterna.durable.stores.creations import body_of, require_events
+from aeterna.durable.stores.sqlite.plan import Plan, Planned
 from aeterna.durable.stores.sqlite.rows import run_row
 from aeterna.durable.stores.sqlite.statements import QUERIES
 from aeterna.durable.stores.sqlite.transactions import Transactions, Values
@@ -254,5 +255,5 @@ def _refuse_others(writes: Sequence[Write]) -> None:
     """Raise for what the plan of a creation would refuse, in writes that are not planned."""
     refuse_unrecordable(writes)
     for write in writes:
-        if isinstance(write, FireSchedule) and write.run is not None and not write.run.events:
-            raise InvariantError(f"run {write.run.id!r} cannot be created without a RunCreated event")
+        if isinstance(write, FireSchedule) and write.run is not None:
+            require_events(write.run)
