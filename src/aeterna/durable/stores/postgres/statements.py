@@ -8,39 +8,19 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from aeterna.durable.stores.named_sql import named_statements
+
 _PACKAGE = Path(__file__).parent
 
 SCHEMA = "aeterna"
 """The schema as the files have it."""
 
-RUN_COLUMNS = (
-    "key id workflow version state detail created_us updated_us length epoch owner wake_us finished_us parent note "
-    "queue priority share requires crashes"
-).split()
-"""The columns of a run, in the order of `RunRow`'s fields; ``$run`` in a statement stands for them."""
-
-_PARTS = {
-    "$run": ", ".join(f"run.{column}" for column in RUN_COLUMNS),
-    # What a claim's choice allows: the parameters 3 to 7 of all statements that claim.
-    "$allowed": (
-        "run.crashes < $3::bigint AND run.requires <@ $7::text[] "
-        "AND (run.queue = '' OR $6::text[] IS NULL OR run.queue = ANY ($6)) "
-        "AND ($4::text[] IS NULL OR EXISTS (SELECT 1 FROM unnest($4::text[], $5::text[]) AS able (workflow, version) "
-        "WHERE able.workflow = run.workflow AND able.version = run.version))"
-    ),
-}
-
 
 @cache
 def load_statements(schema: str = SCHEMA) -> Mapping[str, str]:
     """``name -> statement``, for this schema."""
-    found: dict[str, str] = {}
-    for file in sorted(_PACKAGE.joinpath("sql").glob("*.sql")):
-        parts = re.split(r"^-- name: (\w+)\n", file.read_text("utf-8"), flags=re.MULTILINE)
-        for name, body in zip(parts[1::2], parts[2::2], strict=True):
-            assert name not in found, f"two statements are called {name}"
-            found[name] = _in_schema(_fill_in(_strip_comments(body)), schema)
-    return found
+    texts = [file.read_text("utf-8") for file in sorted(_PACKAGE.joinpath("sql").glob("*.sql"))]
+    return {name: _in_schema(body, schema) for name, body in named_statements(texts).items()}
 
 
 @cache
@@ -64,13 +44,3 @@ def quoted(schema: str) -> str:
 
 def _in_schema(text: str, schema: str) -> str:
     return re.sub(rf"\b{SCHEMA}\.(?=[a-z])", lambda _: f"{quoted(schema)}.", text)
-
-
-def _fill_in(text: str) -> str:
-    for mark, part in _PARTS.items():
-        text = text.replace(mark, part)
-    return text
-
-
-def _strip_comments(text: str) -> str:
-    return "\n".join(line for line in text.splitlines() if not line.startswith("--")).strip().rstrip(";")

@@ -1,4 +1,39 @@
--- Every statement of the SQLite store. "-- name: x" starts the statement x; parameters are numbered in the order given.
+-- Every statement of the SQLite store. "-- name: x" starts the statement x, "-- part: x" what $x stands for in
+-- statements; parameters are numbered in the order given.
+
+-- part: run
+-- The columns of a run, in the order of the fields of `RunRow`.
+runs.key, id, workflow, version, state, detail, created_us, updated_us,
+ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0),
+epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
+
+-- part: able
+-- What a worker can execute: 4 workflows or NULL, 6 capabilities.
+(?4 IS NULL OR json_array(workflow, version) IN (SELECT value FROM json_each(?4)))
+AND (requires = '' OR NOT EXISTS (SELECT 1 FROM json_each(requires) AS needed
+                                  WHERE needed.value NOT IN (SELECT value FROM json_each(?6))))
+
+-- part: unneeded
+-- No unfinished parent may ask for the run; 1 is the namespace key.
+NOT EXISTS (SELECT 1 FROM runs AS above
+            WHERE above.namespace = ?1 AND above.id = runs.parent AND above.finished_us IS NULL)
+
+-- part: below
+-- The descendants of the run; 1 is the namespace key. CROSS JOIN keeps the order of the tables: from each run found to
+-- its children, by their index.
+WITH RECURSIVE below (id, finished_us) AS (
+  SELECT child.id, child.finished_us FROM runs AS child
+  WHERE child.namespace = ?1 AND child.parent = runs.id
+  UNION
+  SELECT child.id, child.finished_us FROM below CROSS JOIN runs AS child
+  WHERE child.namespace = ?1 AND child.parent = below.id)
+
+-- part: chosen
+-- Which runs are meant: 1 name of the namespace, 2 workflow, 3 states and 4 ids as JSON arrays; NULL matches all.
+(?1 IS NULL OR namespace = (SELECT key FROM namespaces WHERE name = ?1))
+AND (?2 IS NULL OR workflow = ?2)
+AND (?3 IS NULL OR state IN (SELECT value FROM json_each(?3)))
+AND (?4 IS NULL OR id IN (SELECT value FROM json_each(?4)))
 
 -- name: name_namespace
 -- 1 name
@@ -54,10 +89,7 @@ FROM runs WHERE key = ?1 AND namespace = ?2;
 
 -- name: run_by_id
 -- 1 name of the namespace or NULL for any, 2 id; the newest if several namespaces have it
-SELECT key, id, workflow, version, state, detail, created_us, updated_us,
-       ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0),
-       epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
-FROM runs
+SELECT $run FROM runs
 WHERE namespace IN (SELECT key FROM namespaces WHERE ?1 IS NULL OR name = ?1) AND id = ?2
 ORDER BY key DESC LIMIT 1;
 
@@ -76,10 +108,7 @@ ORDER BY seq;
 -- name: list_runs
 -- 1 name of the namespace or NULL for any, 2 before, 3 workflow, 4 states as JSON array, 5 limit; NULL matches all.
 -- The unary plus keeps the order of the primary key, so that a page costs no sort.
-SELECT key, id, workflow, version, state, detail, created_us, updated_us,
-       ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0),
-       epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
-FROM runs
+SELECT $run FROM runs
 WHERE key < ?2 AND +namespace IN (SELECT key FROM namespaces WHERE ?1 IS NULL OR name = ?1)
   AND (?3 IS NULL OR workflow = ?3)
   AND (?4 IS NULL OR state IN (SELECT value FROM json_each(?4)))
@@ -139,20 +168,14 @@ SELECT key FROM (
     SELECT key FROM runs INDEXED BY runs_begun
     WHERE namespace = ?1 AND finished_us IS NULL AND owner IS NULL AND wake_us IS NULL
       AND state = 'RUNNING' AND crashes < ?7
-      AND (?4 IS NULL OR json_array(workflow, version) IN (SELECT value FROM json_each(?4)))
-      AND (?5 IS NULL OR queue = '' OR queue IN (SELECT value FROM json_each(?5)))
-      AND (requires = '' OR NOT EXISTS (SELECT 1 FROM json_each(requires) AS needed
-                                        WHERE needed.value NOT IN (SELECT value FROM json_each(?6))))
+      AND (?5 IS NULL OR queue = '' OR queue IN (SELECT value FROM json_each(?5))) AND $able
     ORDER BY key LIMIT ?3)
   UNION ALL
   SELECT key FROM (
     SELECT key FROM runs INDEXED BY runs_begun
     WHERE namespace = ?1 AND finished_us IS NULL AND owner IS NULL AND wake_us <= ?2
       AND state = 'RUNNING' AND crashes < ?7
-      AND (?4 IS NULL OR json_array(workflow, version) IN (SELECT value FROM json_each(?4)))
-      AND (?5 IS NULL OR queue = '' OR queue IN (SELECT value FROM json_each(?5)))
-      AND (requires = '' OR NOT EXISTS (SELECT 1 FROM json_each(requires) AS needed
-                                        WHERE needed.value NOT IN (SELECT value FROM json_each(?6))))
+      AND (?5 IS NULL OR queue = '' OR queue IN (SELECT value FROM json_each(?5))) AND $able
     ORDER BY key LIMIT ?3)
 ) ORDER BY key LIMIT ?3;
 
@@ -190,18 +213,14 @@ SELECT key FROM (
     SELECT key FROM runs
     WHERE namespace = ?1 AND state = 'PENDING' AND owner IS NULL AND finished_us IS NULL
       AND queue = ?5 AND priority = ?8 AND share = ?9 AND wake_us IS NULL AND crashes < ?7
-      AND (?4 IS NULL OR json_array(workflow, version) IN (SELECT value FROM json_each(?4)))
-      AND (requires = '' OR NOT EXISTS (SELECT 1 FROM json_each(requires) AS needed
-                                        WHERE needed.value NOT IN (SELECT value FROM json_each(?6))))
+      AND $able
     ORDER BY key LIMIT ?3)
   UNION ALL
   SELECT key FROM (
     SELECT key FROM runs
     WHERE namespace = ?1 AND state = 'PENDING' AND owner IS NULL AND finished_us IS NULL
       AND queue = ?5 AND priority = ?8 AND share = ?9 AND wake_us <= ?2 AND crashes < ?7
-      AND (?4 IS NULL OR json_array(workflow, version) IN (SELECT value FROM json_each(?4)))
-      AND (requires = '' OR NOT EXISTS (SELECT 1 FROM json_each(requires) AS needed
-                                        WHERE needed.value NOT IN (SELECT value FROM json_each(?6))))
+      AND $able
     ORDER BY key LIMIT ?3)
 ) ORDER BY key LIMIT ?3;
 
@@ -235,10 +254,7 @@ UPDATE runs SET owner = ?2, epoch = epoch + 1, claimed_length = ?3, crashes = ?4
 
 -- name: run_by_key
 -- 1 run
-SELECT key, id, workflow, version, state, detail, created_us, updated_us,
-       ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0),
-       epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
-FROM runs WHERE key = ?1;
+SELECT $run FROM runs WHERE key = ?1;
 
 -- name: key_by_id
 -- 1 namespace key, 2 id
@@ -246,17 +262,10 @@ SELECT key FROM runs WHERE namespace = ?1 AND id = ?2;
 
 -- name: deletable
 -- 1 namespace key, 2 id. Finished, not needed by an unfinished parent, and no descendant has to stay.
--- CROSS JOIN keeps the order of the tables: from each run found to its children, by their index.
 SELECT key FROM runs
 WHERE namespace = ?1 AND id = ?2 AND finished_us IS NOT NULL
-  AND NOT EXISTS (SELECT 1 FROM runs AS above
-                  WHERE above.namespace = ?1 AND above.id = runs.parent AND above.finished_us IS NULL)
-  AND NOT EXISTS (WITH RECURSIVE below (id, finished_us) AS (
-                    SELECT child.id, child.finished_us FROM runs AS child
-                    WHERE child.namespace = ?1 AND child.parent = runs.id
-                    UNION
-                    SELECT child.id, child.finished_us FROM below CROSS JOIN runs AS child
-                    WHERE child.namespace = ?1 AND child.parent = below.id)
+  AND $unneeded
+  AND NOT EXISTS ($below
                   SELECT 1 FROM below WHERE finished_us IS NULL);
 
 -- name: finished_before
@@ -264,14 +273,8 @@ WHERE namespace = ?1 AND id = ?2 AND finished_us IS NOT NULL
 -- first.
 SELECT key FROM runs
 WHERE namespace = ?1 AND finished_us IS NOT NULL AND finished_us < ?2
-  AND NOT EXISTS (SELECT 1 FROM runs AS above
-                  WHERE above.namespace = ?1 AND above.id = runs.parent AND above.finished_us IS NULL)
-  AND NOT EXISTS (WITH RECURSIVE below (id, finished_us) AS (
-                    SELECT child.id, child.finished_us FROM runs AS child
-                    WHERE child.namespace = ?1 AND child.parent = runs.id
-                    UNION
-                    SELECT child.id, child.finished_us FROM below CROSS JOIN runs AS child
-                    WHERE child.namespace = ?1 AND child.parent = below.id)
+  AND $unneeded
+  AND NOT EXISTS ($below
                   SELECT 1 FROM below WHERE finished_us IS NULL OR finished_us >= ?2)
 ORDER BY finished_us, key LIMIT ?3;
 
@@ -293,12 +296,9 @@ DELETE FROM segments WHERE run = ?1;
 DELETE FROM runs WHERE key = ?1;
 
 -- name: ledger_count
--- 1 name of the namespace, 2 workflow, 3 states and 4 ids as JSON arrays; NULL matches all
+-- 1 to 4 as for $chosen
 SELECT count(*) FROM runs
-WHERE (?1 IS NULL OR namespace = (SELECT key FROM namespaces WHERE name = ?1))
-  AND (?2 IS NULL OR workflow = ?2)
-  AND (?3 IS NULL OR state IN (SELECT value FROM json_each(?3)))
-  AND (?4 IS NULL OR id IN (SELECT value FROM json_each(?4)));
+WHERE $chosen;
 
 -- name: ledger_entries
 -- As ledger_count. In the order of the primary keys, so that nothing is sorted and rows come at once.
@@ -306,10 +306,7 @@ SELECT ifnull((SELECT name FROM namespaces WHERE namespaces.key = runs.namespace
        state, detail, created_us, updated_us, finished_us, wake_us, parent, note, epoch, queue, priority, share, requires,
        crashes, posted, NULL, seq, events, body
 FROM runs LEFT JOIN segments ON segments.run = runs.key
-WHERE (?1 IS NULL OR namespace = (SELECT key FROM namespaces WHERE name = ?1))
-  AND (?2 IS NULL OR workflow = ?2)
-  AND (?3 IS NULL OR state IN (SELECT value FROM json_each(?3)))
-  AND (?4 IS NULL OR id IN (SELECT value FROM json_each(?4)))
+WHERE $chosen
 ORDER BY runs.key, seq;
 
 -- name: lost_runs
@@ -343,9 +340,7 @@ WHERE namespace NOT IN (SELECT key FROM namespaces) ORDER BY namespace, queue, s
 -- name: run_lines
 -- 1 name of the namespace or NULL for any, 2 before, 3 workflow, 4 states as JSON array, 5 limit; NULL matches all.
 -- list_runs for people: with the name of the namespace.
-SELECT namespaces.name, runs.key, id, workflow, version, state, detail, created_us, updated_us,
-       ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0),
-       epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
+SELECT namespaces.name, $run
 FROM runs JOIN namespaces ON namespaces.key = +runs.namespace
 WHERE runs.key < ?2 AND (?1 IS NULL OR namespaces.name = ?1)
   AND (?3 IS NULL OR workflow = ?3)
@@ -354,9 +349,7 @@ ORDER BY runs.key DESC LIMIT ?5;
 
 -- name: run_lines_by_id
 -- 1 name of the namespace or NULL for any, 2 id. Every namespace may have a run of that id; newest first.
-SELECT namespaces.name, runs.key, id, workflow, version, state, detail, created_us, updated_us,
-       ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0),
-       epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
+SELECT namespaces.name, $run
 FROM namespaces JOIN runs ON runs.namespace = namespaces.key
 WHERE (?1 IS NULL OR namespaces.name = ?1) AND id = ?2
 ORDER BY runs.key DESC;
@@ -447,10 +440,7 @@ WHERE key = ?1;
 
 -- name: poisoned
 -- 1 name of the namespace, 2 crash limit, 3 limit
-SELECT key, id, workflow, version, state, detail, created_us, updated_us,
-       ifnull((SELECT seq + events FROM segments WHERE run = runs.key ORDER BY seq DESC LIMIT 1), 0),
-       epoch, owner, wake_us, finished_us, parent, note, queue, priority, share, requires, crashes
-FROM runs
+SELECT $run FROM runs
 WHERE namespace = (SELECT key FROM namespaces WHERE name = ?1)
   AND finished_us IS NULL AND owner IS NULL AND crashes > 0 AND crashes >= ?2 AND detail <> 'stuck'
 ORDER BY key LIMIT ?3;

@@ -1,15 +1,12 @@
--- Everything the database holds, from beginning to end. NULL as a filter matches all.
+-- Everything the database holds, from beginning to end.
 
 -- name: ledger_count
--- 1 name of the namespace, 2 workflow, 3 states, 4 ids
+-- 1 to 4 as for $chosen
 SELECT count(*) FROM aeterna.runs AS run
-WHERE ($1::text IS NULL OR run.namespace = (SELECT key FROM aeterna.namespaces WHERE name = $1))
-  AND ($2::text IS NULL OR run.workflow = $2)
-  AND ($3::text[] IS NULL OR run.state = ANY ($3))
-  AND ($4::text[] IS NULL OR run.id = ANY ($4));
+WHERE $chosen;
 
 -- name: ledger_entries
--- As ledger_count.
+-- 1 to 4 as for $chosen
 SELECT coalesce(namespaces.name, '') AS namespace, run.key, run.id, run.workflow, run.version, run.state, run.detail,
        run.created_us, run.updated_us, run.finished_us, run.wake_us, run.parent, run.note, run.epoch, run.queue,
        run.priority, run.share, run.requires, run.crashes, run.messages AS posted, run.length,
@@ -17,10 +14,7 @@ SELECT coalesce(namespaces.name, '') AS namespace, run.key, run.id, run.workflow
 FROM aeterna.runs AS run
 LEFT JOIN aeterna.namespaces ON namespaces.key = run.namespace
 LEFT JOIN aeterna.events ON events.day = run.day AND events.run = run.key
-WHERE ($1::text IS NULL OR run.namespace = (SELECT key FROM aeterna.namespaces WHERE name = $1))
-  AND ($2::text IS NULL OR run.workflow = $2)
-  AND ($3::text[] IS NULL OR run.state = ANY ($3))
-  AND ($4::text[] IS NULL OR run.id = ANY ($4))
+WHERE $chosen
 ORDER BY run.key, events.seq;
 
 -- name: lost_runs

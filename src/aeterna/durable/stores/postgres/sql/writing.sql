@@ -153,28 +153,16 @@ INSERT INTO aeterna.events (day, run, seq, events, body) VALUES ($1, $2, 0, $3, 
 -- 1 namespace, 2 ids. Finished, not needed by an unfinished parent, and no descendant has to stay.
 SELECT key FROM aeterna.runs
 WHERE namespace = $1 AND id = ANY ($2::text[]) AND finished_us IS NOT NULL
-  AND NOT EXISTS (SELECT 1 FROM aeterna.runs AS above
-                  WHERE above.namespace = $1 AND above.id = runs.parent AND above.finished_us IS NULL)
-  AND NOT EXISTS (WITH RECURSIVE below (id, finished_us) AS (
-                    SELECT child.id, child.finished_us FROM aeterna.runs AS child
-                    WHERE child.namespace = $1 AND child.parent = runs.id
-                    UNION
-                    SELECT child.id, child.finished_us FROM below
-                    JOIN aeterna.runs AS child ON child.namespace = $1 AND child.parent = below.id)
+  AND $unneeded
+  AND NOT EXISTS ($below
                   SELECT 1 FROM below WHERE finished_us IS NULL);
 
 -- name: finished_before
 -- 1 namespace, 2 time, 3 limit. Those of deletable whose descendants have finished before that time too, oldest first.
 SELECT key FROM aeterna.runs
 WHERE namespace = $1 AND finished_us IS NOT NULL AND finished_us < $2
-  AND NOT EXISTS (SELECT 1 FROM aeterna.runs AS above
-                  WHERE above.namespace = $1 AND above.id = runs.parent AND above.finished_us IS NULL)
-  AND NOT EXISTS (WITH RECURSIVE below (id, finished_us) AS (
-                    SELECT child.id, child.finished_us FROM aeterna.runs AS child
-                    WHERE child.namespace = $1 AND child.parent = runs.id
-                    UNION
-                    SELECT child.id, child.finished_us FROM below
-                    JOIN aeterna.runs AS child ON child.namespace = $1 AND child.parent = below.id)
+  AND $unneeded
+  AND NOT EXISTS ($below
                   SELECT 1 FROM below WHERE finished_us IS NULL OR finished_us >= $2)
 ORDER BY finished_us, key LIMIT $3;
 
