@@ -8,28 +8,28 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from aeterna.durable.core import codec
 from aeterna.durable.core import events as ev
 from aeterna.durable.core.events import AnyEvent
 from aeterna.durable.core.fold import fold
 from aeterna.durable.core.states import State
-from tests.cluster.observed import Execution, Interval, Observed, Thaw, Version
+from aeterna.durable.engine.lease import MARGIN_DIVISOR
+from tests.cluster.observed import Execution, Interval, Observed, Stop, Version
 
 RECLAIM_US = 1_000_000
 """A run goes on at the latest so long after the lease of whoever held it is over."""
 
 THAW_US = 100_000
-"""So long after a process goes on it may still finish what it was about to do when it was stopped."""
+"""So soon after a process goes on it does what it was about to do when it was stopped: two cores may be busy."""
 
 ENDS = (ev.StepCompleted, ev.StepFailed, ev.TimerFired, ev.ChildCompleted, ev.ChildFailed)
 FINALS = (ev.RunCompleted, ev.RunFailed, ev.RunCancelled)
 
 
-def violations(seen: Observed, *, slack_us: int = 0) -> list[str]:
-    """Every promise that was broken, in words; none is what a test hopes for. ``slack_us``: how much longer than
-    promised a run may stand still, for a machine that is too busy."""
+def violations(seen: Observed) -> list[str]:
+    """Every promise that was broken, in words; none is what a test hopes for."""
     return [
         *unfinished(seen),
         *recorded_twice(seen),
@@ -38,8 +38,17 @@ def violations(seen: Observed, *, slack_us: int = 0) -> list[str]:
         *stale_writes(seen),
         *lost_signals(seen),
         *leaked_slots(seen),
-        *stuck(seen, slack_us),
+        *stuck(seen),
     ]
+
+
+class Recorded(NamedTuple):
+    """The outcome of a step, by process ``pid``. Its write began at ``at_us`` and was committed by ``known_us``, when
+    the next write of the run began."""
+
+    pid: int
+    at_us: int
+    known_us: int
 
 
 def unfinished(seen: Observed) -> Iterator[str]:
@@ -84,23 +93,39 @@ def executed_after_record(seen: Observed) -> Iterator[str]:
     """A step whose outcome is committed is not begun again.
 
     A process can be stopped between its last look at its lease and the step's first instruction, and nothing in it can
-    know: one step for each time that it goes on is excused, if it begins at that moment."""
+    know. So one step is excused for each time that it goes on (its steps share one thread) if all of this is so: it
+    owned the run when it was stopped, for longer than the margin of its lease; another process recorded the step
+    meanwhile; and the step is the very first that it begins, as it goes on."""
     recorded = _recorded_us(seen)
-    excuses = list(seen.thaws)
     for each in seen.executions:
-        done_us = recorded.get((each.run_id, each.occurrence))
-        if done_us is None or each.at_us <= done_us:
+        done = recorded.get((each.run_id, each.occurrence))
+        if done is None or each.at_us <= done.known_us:
             continue
-        excuse = next((thaw for thaw in excuses if _excuses(thaw, each)), None)
-        if excuse is not None:
-            excuses.remove(excuse)
-            continue
-        late = each.at_us - done_us
-        yield f"run {each.run_id}, step {each.occurrence}: process {each.pid} began it {late} us after its record"
+        if not any(_excuses(seen, stop, each, done) for stop in seen.stops):
+            late = each.at_us - done.known_us
+            yield f"run {each.run_id}, step {each.occurrence}: process {each.pid} began it {late} us after its record"
 
 
-def _excuses(thaw: Thaw, execution: Execution) -> bool:
-    return thaw.pid == execution.pid and thaw.at_us <= execution.at_us <= thaw.at_us + THAW_US
+def _excuses(seen: Observed, stop: Stop, execution: Execution, done: Recorded) -> bool:
+    if stop.pid != execution.pid or not 0 <= execution.at_us - stop.to_us <= THAW_US:
+        return False
+    began_before = (each for each in seen.executions if each.pid == stop.pid and each.at_us >= stop.to_us)
+    is_first = next(began_before, None) is execution
+    margin_us = seen.lease_us // MARGIN_DIVISOR
+    return (
+        is_first
+        and stop.to_us - stop.from_us > margin_us
+        and done.pid != stop.pid
+        and done.at_us >= stop.from_us
+        and _owner_at(seen, execution.run_id, stop.from_us) == stop.pid
+    )
+
+
+def _owner_at(seen: Observed, run_id: str, at_us: int) -> int | None:
+    """The process that had the run at that time."""
+    versions = [each for each in seen.versions if each.run_id == run_id and each.at_us <= at_us]
+    owner = max(versions, key=lambda version: version.order).owner if versions else None
+    return None if owner is None else seen.processes.get(owner)
 
 
 def stale_writes(seen: Observed) -> Iterator[str]:
@@ -180,9 +205,9 @@ def leaked_slots(seen: Observed) -> Iterator[str]:
             yield f"queue {state.queue.name} still holds {state.running} slots, {state.pending} runs wait"
 
 
-def stuck(seen: Observed, slack_us: int = 0) -> Iterator[str]:
+def stuck(seen: Observed) -> Iterator[str]:
     """A run that has begun and is due moves within lease + 1 s, whatever happened to whoever held it."""
-    bound_us = seen.lease_us + RECLAIM_US + slack_us
+    bound_us = seen.lease_us + RECLAIM_US
     for run_id, still_us, since in standstills(seen):
         if still_us > bound_us:
             yield f"run {run_id} stood still for {still_us / 1e6:.2f} s from event {since.length} on: {since}"
@@ -194,14 +219,21 @@ def longest_standstill_us(seen: Observed) -> int:
 
 
 def standstills(seen: Observed) -> Iterator[tuple[str, int, Version]]:
-    """For each version of a run that has begun: how long it was due until the next one, outages not counted."""
+    """How long each run that had begun and was due was not gone on with, each time, outages not counted.
+
+    Only what is recorded in its history counts as going on: a run that is taken from a dead session, and given to a
+    live one, has not moved yet."""
     for run_id, versions in _by_run(seen.versions).items():
+        since: Version | None = None
         for current, following in pairwise([*versions, None]):
             assert current is not None
+            has_moved = since is None or current.length > since.length or current.due_us > current.at_us
+            if since is None or has_moved or current.due_us < since.due_us:
+                since = current
             until_us = seen.ended_us if following is None else following.at_us
-            still_us = until_us - current.due_us - _overlap_us(current.due_us, until_us, seen.outages)
+            still_us = until_us - since.due_us - _overlap_us(since.due_us, until_us, seen.outages)
             if still_us > 0:
-                yield run_id, still_us, current
+                yield run_id, still_us, since
 
 
 def _overlap_us(from_us: int, to_us: int, outages: Sequence[Interval]) -> int:
@@ -222,16 +254,17 @@ def _by_run(versions: Iterable[Version]) -> dict[str, list[Version]]:
     return found
 
 
-def _recorded_us(seen: Observed) -> dict[tuple[str, int], int]:
-    """When the outcome of each step was committed, at the latest: the next write of the run came after that."""
-    found: dict[tuple[str, int], int] = {}
+def _recorded_us(seen: Observed) -> dict[tuple[str, int], Recorded]:
+    """When the outcome of each step was committed, and by whom."""
+    found: dict[tuple[str, int], Recorded] = {}
     for run_id, versions in _by_run(seen.versions).items():
         history = seen.histories.get(run_id, ())
         start = 0
         for current, following in pairwise(versions):
             for event in history[start : current.length]:
-                if isinstance(event, ev.StepCompleted | ev.StepFailed):
-                    found[run_id, event.occurrence] = following.at_us
+                if isinstance(event, ev.StepCompleted):
+                    pid, _ = _executor(event)
+                    found[run_id, event.occurrence] = Recorded(pid, current.at_us, following.at_us)
             start = current.length
     return found
 

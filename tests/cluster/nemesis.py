@@ -15,8 +15,7 @@ from tests.cluster.observed import Interval
 from tests.cluster.processes import now_us
 from tests.cluster.world import LEASE_S, Cluster
 
-RECONNECT_US = 1_500_000
-"""So much later than the database's return everybody is connected to it again: their pauses grow to a second."""
+POLL_S = 0.1
 
 
 class Nemesis:
@@ -28,7 +27,7 @@ class Nemesis:
         self._rng = rng
         self._kinds = kinds
         self._gone: set[int] = set()
-        """The workers that are frozen or cut off."""
+        """The workers that are frozen, cut off or only starting."""
         self._acts: dict[str, Callable[[asyncio.TaskGroup], Awaitable[None]]] = {
             "kill_worker": self._kill_worker,
             "kill_server": self._kill_server,
@@ -47,6 +46,8 @@ class Nemesis:
         async with asyncio.TaskGroup() as group:
             while order or loop.time() < end_s:
                 kind = order.pop() if order else self._rng.choice(self._kinds)
+                while self._present() is None:
+                    await asyncio.sleep(POLL_S)
                 await self._acts[kind](group)
                 self.done[kind] += 1
                 await asyncio.sleep(self._rng.choice((0.1, 0.5, 1.5)))
@@ -59,9 +60,10 @@ class Nemesis:
     async def _kill_worker(self, group: asyncio.TaskGroup) -> None:
         number = self._present()
         if number is not None:
+            self._gone.add(number)
             self.cluster.workers[number].kill()
             await asyncio.sleep(self._rng.choice((0.0, 0.3)))
-            self.cluster.workers[number] = self.cluster.start_worker(number)
+            group.create_task(self._start_worker(number))
 
     async def _replace_worker(self, group: asyncio.TaskGroup) -> None:
         number = self._present()
@@ -71,8 +73,14 @@ class Nemesis:
             code = await asyncio.to_thread(worker.end)
             # One that was only just started does not listen to the signal yet.
             assert code in (0, -signal.SIGTERM), f"a worker ended by {code}:\n{worker.words()}"
-            self.cluster.workers[number] = self.cluster.start_worker(number)
-            self._gone.discard(number)
+            group.create_task(self._start_worker(number))
+
+    async def _start_worker(self, number: int) -> None:
+        """One that has no session yet cannot be counted on."""
+        worker = self.cluster.workers[number] = self.cluster.start_worker(number)
+        while not await self.cluster.is_connected(worker):
+            await asyncio.sleep(POLL_S)
+        self._gone.discard(number)
 
     async def _kill_server(self, group: asyncio.TaskGroup) -> None:
         number = self._rng.randrange(len(self.cluster.servers))
@@ -84,7 +92,7 @@ class Nemesis:
         number = self._present()
         if number is not None:
             self._gone.add(number)
-            self.cluster.workers[number].freeze()
+            self.cluster.freeze_worker(number)
             group.create_task(self._later(number, lambda: self.cluster.thaw_worker(number)))
 
     async def _cut_worker(self, group: asyncio.TaskGroup) -> None:
@@ -110,4 +118,4 @@ class Nemesis:
     async def _crash_postgres(self, group: asyncio.TaskGroup) -> None:
         from_us = now_us()
         await asyncio.to_thread(self.cluster.postgres.crash_and_restart)
-        self.cluster.outages.append(Interval(from_us, now_us() + RECONNECT_US))
+        self.cluster.outages.append(Interval(from_us, now_us()))

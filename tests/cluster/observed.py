@@ -60,11 +60,12 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
-class Thaw:
-    """A process that had been stopped went on."""
+class Stop:
+    """A process was stopped, and went on."""
 
     pid: int
-    at_us: int
+    from_us: int
+    to_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Observed:
     processes: Mapping[int, int]
     signals: Sequence[SentSignal] = ()
     outages: Sequence[Interval] = ()
-    thaws: Sequence[Thaw] = ()
+    stops: Sequence[Stop] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
     queues: Sequence[QueueState] = ()
     lease_us: int = 10_000_000

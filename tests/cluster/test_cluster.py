@@ -24,8 +24,6 @@ from tests.stores.postgres_server import PostgresServer
 RUNS, RAGE_S, ROUNDS = (500, 60.0, 5) if IS_CHAOS else (120, 8.0, 1)
 STEP_S = 0.05
 """Long enough that a disturbance finds runs under way."""
-SLACK_US = 1_000_000
-"""Two busy cores: a process that is to start again needs its time."""
 ON_ONE_HOST = ("kill_worker", "kill_server", "freeze_worker", "crash_postgres", "worker_leaves")
 ON_SEVERAL_HOSTS = ("cut_worker", "cut_server", "kill_worker", "freeze_worker")
 WAYS = {"relays": relayed_hosts, **({"namespaces": spaced_hosts} if can_have_spaces() else {})}
@@ -57,7 +55,7 @@ async def play(folder: Path, postgres: PostgresServer, shape: Shape, kinds: tupl
         finally:
             await app.close()
         seen = await cluster.observe(planned, client)
-        found = violations(seen, slack_us=SLACK_US)
+        found = violations(seen)
         record(
             f"cluster {'-'.join(kinds)} {type(shape.workers[0]).__name__} {seed}",
             runs=len(planned), disturbances=dict(nemesis.done), retries=client.retries, violations=found,

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import asyncpg
+
 from aeterna.durable.core.events import AnyEvent
 from aeterna.durable.stores.contract import QueueRow, QueueState, RunQuery, RunRow
 from aeterna.durable.stores.postgres import PostgresStore
@@ -19,7 +21,7 @@ from tests.cluster import audit
 from tests.cluster.client import Client, PlannedRun, expected_results
 from tests.cluster.credentials import Credentials
 from tests.cluster.hosts import Host
-from tests.cluster.observed import Interval, Observed, Thaw
+from tests.cluster.observed import Interval, Observed, Stop
 from tests.cluster.processes import Process, Server, Worker, free_ports, now_us
 from tests.cluster.program import NAMESPACE, NARROW, ExecutionFile
 from tests.stores.postgres_server import PostgresServer
@@ -47,7 +49,8 @@ class Cluster:
         self.shape = shape
         self.executions = ExecutionFile(folder / "executions")
         self.outages: list[Interval] = []
-        self.thaws: list[Thaw] = []
+        self.stops: list[Stop] = []
+        self._stopped_us: dict[int, int] = {}
         ports = free_ports(len(shape.servers))
         self.addresses = [(host.address, port) for host, port in zip(shape.servers, ports, strict=True)]
         self.servers: list[Server] = []
@@ -106,10 +109,23 @@ class Cluster:
         self._all.append(worker)
         return worker
 
+    async def is_connected(self, worker: Worker) -> bool:
+        """It has a session; not known while the database is away."""
+        try:
+            return worker.pid in (await audit.read_processes(self.postgres.url)).values()
+        except (OSError, asyncpg.PostgresError):
+            return False
+
+    def freeze_worker(self, number: int) -> None:
+        """It stops where it is."""
+        worker = self.workers[number]
+        worker.freeze()
+        self._stopped_us[worker.pid] = now_us()
+
     def thaw_worker(self, number: int) -> None:
         """A frozen worker goes on."""
         worker = self.workers[number]
-        self.thaws.append(Thaw(worker.pid, now_us()))
+        self.stops.append(Stop(worker.pid, self._stopped_us.pop(worker.pid), now_us()))
         worker.thaw()
 
     async def observe(self, planned: list[PlannedRun], client: Client) -> Observed:
@@ -125,7 +141,7 @@ class Cluster:
             processes=await audit.read_processes(self.postgres.url),
             signals=client.signals,
             outages=self.outages,
-            thaws=self.thaws,
+            stops=self.stops,
             limits={NARROW: NARROW_LIMIT},
             queues=queues,
             lease_us=int(LEASE_S * 1e6),

@@ -88,8 +88,9 @@ def check_start(request: StartRequest, bytes_max: int) -> StartRequest:
     if request.debounce and not request.singleton:
         raise UsageError("debounce needs a singleton, which says which calls belong together")
     check_names(request)
-    if request.singleton:
-        check_name("singleton", request.singleton)
+    for what, text in (("singleton", request.singleton), ("affinity", request.affinity)):
+        if text:
+            check_name(what, text)
     return msgspec.structs.replace(
         request,
         id=check_run_id(request.id) if request.id else new_run_id(),

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from aeterna.durable.core.states import FINAL, State
 from aeterna.durable.engine.coordinator.coordinator import Coordinator
 from aeterna.durable.engine.coordinator.desk import NamespaceDesk
-from aeterna.durable.operations.workers import list_workers
+from aeterna.durable.operations.workers import list_workers, room_of
 from aeterna.durable.stores.contract import (
     Append,
     Appended,
@@ -59,6 +59,9 @@ class Metrics:
         self.running = self._gauge("queue_running", "runs that have a place in the queue", "namespace", "queue")
         self.oldest = self._gauge("queue_oldest_seconds", "how long the oldest of them waits", "namespace", "queue")
         self.workers = self._gauge("workers", "live sessions of workers", "namespace")
+        self.held = self._gauge("worker_runs", "runs that a worker has", "namespace", "session", "worker")
+        self.room = self._gauge("worker_room", "runs more that it takes", "namespace", "session", "worker")
+        self.handed_over = self._gauge("runs_handed_over", "runs that workers gave up for others here", "namespace")
         coordinator.at_desks(self._watch)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -109,7 +112,7 @@ class Metrics:
 
     async def text(self) -> bytes:
         """All metrics now."""
-        for gauge in (self.pending, self.running, self.oldest):
+        for gauge in (self.pending, self.running, self.oldest, self.held, self.room):
             gauge.clear()
         for name, desk in list(self._coordinator.desks.items()):
             try:
@@ -130,7 +133,12 @@ class Metrics:
             self.running.labels(*labels).set(queue.running)
             waits_us = 0 if queue.oldest_us is None else now_us - queue.oldest_us
             self.oldest.labels(*labels).set(waits_us / 1e6)
-        self.workers.labels(name).set(len(await list_workers(desk)))
+        workers = await list_workers(desk)
+        self.workers.labels(name).set(len(workers))
+        self.handed_over.labels(name).set(desk.dispatch.balancer.handed_over)
+        for worker in workers:
+            self.held.labels(name, worker.number, worker.name).set(worker.runs)
+            self.room.labels(name, worker.number, worker.name).set(room_of(worker) or 0)
 
 
 class _Watcher:

@@ -18,7 +18,7 @@ examples:
   aeterna worker list --server localhost:7233 --app orders --json
 """
 
-_HEADS = ("SESSION", "NAME", "HOST", "PID", "RUNS", "SINCE", "QUEUES")
+_HEADS = ("SESSION", "NAME", "HOST", "PID", "RUNS", "ROOM", "SINCE", "QUEUES")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +50,7 @@ def _row(worker: dict[str, Any], now: int) -> tuple[str, ...]:
         worker["host"],
         str(worker["pid"]),
         str(worker["runs"]),
+        "-" if worker["room"] is None else str(worker["room"]),
         output.moment(worker["opened_us"], now),
         "all" if queues is None else ", ".join(queues),
     )

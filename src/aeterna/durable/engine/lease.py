@@ -2,11 +2,18 @@
 
 The store counts a session as alive until its lease is over. A process that was stopped or cut off meanwhile cannot know
 what the store decided, but it can know that the time is over: it begins nothing then, until a renewal says that the
-session lives."""
+session lives.
+
+It stops a little earlier than the store does. Nothing can look at a clock and act in the same instant: a process may be
+stopped in between, and finds out afterwards only. As long as that takes less than the margin, nobody else can have gone
+on meanwhile."""
 
 from __future__ import annotations
 
 from aeterna.kernel.clock import Clock
+
+MARGIN_DIVISOR = 10
+"""This part of a lease is not used."""
 
 
 class Lease:
@@ -25,7 +32,8 @@ class Lease:
 
     def renewed(self, asked_us: int) -> None:
         """The store has granted it anew, at some moment after ``asked_us`` of the monotonic clock."""
-        self._until_us = max(self._until_us, asked_us + self.duration_us)
+        margin_us = self.duration_us // MARGIN_DIVISOR
+        self._until_us = max(self._until_us, asked_us + self.duration_us - margin_us)
 
     def end(self) -> None:
         """The session is over."""

@@ -49,7 +49,7 @@ class StartOptions:
     ``queue``: where it waits for its turn, by ``priority`` (lower is sooner) and fairly among each ``share``.
     ``delay_us``: not before so long. ``singleton``: while an unfinished run has the same, there is no second one; with
     ``debounce``, one that has not begun is given these arguments and this delay. ``requires``: capabilities of the
-    worker."""
+    worker. ``affinity``: runs that have the same one prefer the same worker."""
 
     queue: str = ""
     priority: int = 0
@@ -58,6 +58,7 @@ class StartOptions:
     singleton: str | None = None
     debounce: bool = False
     requires: tuple[str, ...] = ()
+    affinity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,10 @@ class Starts:
         """Create a run with the next commit, and begin it then if there is room; otherwise, and if ``how`` says so, it
         is queued."""
         now_us = self._engine.clock.now_us()
-        created = ev.RunCreated(now_us, definition.name, definition.version, arguments, parent, PYTHON)
+        affinity = "" if how is None else how.affinity
+        created = ev.RunCreated(
+            now_us, definition.name, definition.version, arguments, parent, PYTHON, affinity=affinity
+        )
         if how is None and self._engine.residents.reserve():
             events: list[ev.AnyEvent] = [created, ev.RunStarted(now_us, self._engine.session)]
             write = self._creation(definition, run_id, parent, events, State.RUNNING)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,15 @@ class Raised:
     duration_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class NotBegun:
+    """When its turn had come, the attempt was not allowed to begin any more."""
+
+
+class _NotBegunSignal(BaseException):
+    """See `NotBegun`."""
+
+
 class StepExecutor:
     """Runs attempts and turns what comes of them into records."""
 
@@ -48,14 +58,17 @@ class StepExecutor:
         """Take no more plain functions; those that run cannot be stopped and are not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def attempt(self, request: StepRequest, number: int, pulse: Pulse | None = None) -> Returned | Raised:
+    async def attempt(
+        self, request: StepRequest, number: int, may_begin: Callable[[], bool], pulse: Pulse | None = None
+    ) -> Returned | Raised | NotBegun:
         """Attempt number ``number`` (from 1). Cancelling it cancels an async step; a plain one goes on unheard.
 
-        ``pulse``: that of an activity's attempt."""
+        ``may_begin`` is asked at the last moment, in the thread that then calls the step: one may have waited for its
+        thread for long. ``pulse``: that of an activity's attempt."""
         definition = request.definition
         began_us = self._clock.monotonic_us()
         try:
-            value = await self._call(definition, request, pulse)
+            value = await self._call(definition, request, may_begin, pulse)
             what = f"the result of step {definition.name!r}"
             payload = codec.encode(value, what, self._payload_bytes_max)
             value = codec.decode(payload, definition.result_type, what)
@@ -65,38 +78,44 @@ class StepExecutor:
                 raise
             # Nobody cancelled this attempt, so the step itself raised it, and that is a failure like any other.
             return self._raised(definition, number, error, began_us)
+        except _NotBegunSignal:
+            return NotBegun()
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # noqa: BLE001 - the boundary to user code: whatever it raises is its result
             return self._raised(definition, number, error, began_us)
         return Returned(payload, value, self._clock.monotonic_us() - began_us)
 
-    async def _call(self, definition: StepDefinition, request: StepRequest, pulse: Pulse | None) -> Any:
+    async def _call(
+        self, definition: StepDefinition, request: StepRequest, may_begin: Callable[[], bool], pulse: Pulse | None
+    ) -> Any:
+        execution = self._execute(definition, request, may_begin)
+        if pulse is not None:
+            execution = pulse.watch(execution, definition.heartbeat_timeout_us)
         if definition.timeout_us is None:
-            return await self._invoke(definition, request, pulse)
+            return await execution
         scope = asyncio.timeout(definition.timeout_us / 1e6)
         try:
             async with scope:
-                return await self._invoke(definition, request, pulse)
+                return await execution
         except TimeoutError as error:
             if not scope.expired():
                 raise
             seconds = definition.timeout_us / 1e6
             raise StepTimeoutError(f"step {definition.name!r} ran longer than its timeout of {seconds:g} s") from error
 
-    async def _invoke(self, definition: StepDefinition, request: StepRequest, pulse: Pulse | None) -> Any:
-        if pulse is not None:
-            return await pulse.watch(self._execute(definition, request), definition.heartbeat_timeout_us)
-        return await self._execute(definition, request)
-
-    async def _execute(self, definition: StepDefinition, request: StepRequest) -> Any:
+    async def _execute(self, definition: StepDefinition, request: StepRequest, may_begin: Callable[[], bool]) -> Any:
         # Each attempt gets arguments that no earlier one has changed.
         arguments, keywords = own_arguments(request.arguments), own_keywords(request.keywords)
         if definition.is_async:
+            if not may_begin():
+                raise _NotBegunSignal
             return await definition.function(*arguments, **keywords)
         context = contextvars.copy_context()
 
         def call() -> Any:
+            if not may_begin():
+                raise _NotBegunSignal
             try:
                 return context.run(definition.function, *arguments, **keywords)
             except StopIteration as error:

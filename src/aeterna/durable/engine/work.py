@@ -13,7 +13,7 @@ from aeterna.durable.engine.execution import Wait
 from aeterna.durable.engine.heartbeat import Pulse
 from aeterna.durable.engine.output_gate import OutputGate
 from aeterna.durable.engine.program import ChildRequest, SignalRequest, StepRequest, TimerRequest
-from aeterna.durable.engine.steps import Raised, Returned
+from aeterna.durable.engine.steps import NotBegun, Raised, Returned
 from aeterna.durable.engine.timers import Alarm
 
 if TYPE_CHECKING:
@@ -160,19 +160,17 @@ class Work:
         """One attempt of a step and the record of what came of it."""
         request = wait.request
         assert isinstance(request, StepRequest)
-        if not self._may_begin():
-            # The process may have been stopped since the step was due, and others may have recorded it meanwhile.
-            self._steps.pop(wait.key, None)
-            self._held.append((wait, attempt))
-            return
         pulse = self._pulse_of(wait, request, attempt) if request.definition.is_activity else None
-        result = await self._runner.host.steps.attempt(request, attempt, pulse)
+        result = await self._runner.host.steps.attempt(request, attempt, self._may_begin, pulse)
         key = wait.key
         self._steps.pop(key, None)
         if self._runner.is_ended or key not in self._runner.execution.waits:
             return
         place = (key.path, key.name, key.occurrence, request.fingerprint)
         match result:
+            case NotBegun():
+                # The process may have been stopped since the step was due, and others may have recorded it meanwhile.
+                self._held.append((wait, attempt))
             case Returned(payload, value, duration_us):
                 wait.value = value
                 self._record(ev.StepCompleted(self._runner.now_us(), *place, payload, attempt, duration_us))

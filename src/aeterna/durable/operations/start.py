@@ -25,6 +25,7 @@ class StartRequest(msgspec.Struct, frozen=True):
     singleton: str | None = None
     debounce: bool = False
     requires: tuple[str, ...] = ()
+    affinity: str = ""
 
 
 class StartReply(msgspec.Struct, frozen=True):
@@ -41,7 +42,7 @@ async def start(world: World, request: StartRequest) -> StartReply:
 
     Raises `WorkflowIdConflictError` if the id belongs to a run of another workflow."""
     now_us = world.clock.now_us()
-    created = ev.RunCreated(now_us, request.workflow, request.version, request.arguments)
+    created = ev.RunCreated(now_us, request.workflow, request.version, request.arguments, affinity=request.affinity)
     write = CreateRun(
         id=request.id,
         workflow=request.workflow,

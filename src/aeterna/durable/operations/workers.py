@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from aeterna.durable.engine.coordinator.about import about_of
 from aeterna.durable.operations.world import World, forwarded
 from aeterna.durable.stores.contract import SessionRow
 
 
-class _About(msgspec.Struct):
-    role: str = ""
-
-
 def is_worker(session: SessionRow) -> bool:
     """Not one of a server, which executes nothing."""
-    try:
-        return msgspec.json.decode(session.about, type=_About).role != "server"
-    except msgspec.MsgspecError:
-        # One that says nothing sensible of itself may execute what it likes.
-        return True
+    return about_of(session.about).role != "server"
+
+
+def room_of(session: SessionRow) -> int | None:
+    """How many runs more it takes, if all that it has executes; None where it does not say what it takes."""
+    capacity = about_of(session.about).room
+    return max(0, capacity - session.runs) if capacity else None
 
 
 @forwarded

@@ -146,9 +146,9 @@ class Declaring:
 def spec_of(schedule: str, workflow: Workflow[..., Any], options: ScheduleOptions) -> ScheduleSpec:
     """What a schedule of a workflow starts, and when."""
     how = workflow.start_options or StartOptions()
-    if how.delay_us or how.singleton is not None:
+    if how.delay_us or how.singleton is not None or how.affinity:
         raise ConfigurationError(
-            f"schedule {schedule!r}: the workflow has a delay, singleton or debounce, which a schedule does not heed; "
+            f"schedule {schedule!r}: the workflow has a delay, singleton, debounce or affinity; schedules heed none. "
             "overlap= says what happens while its last run goes on"
         )
     plain = ScheduleSpec(

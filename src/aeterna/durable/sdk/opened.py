@@ -96,6 +96,7 @@ class Opened:
             singleton=options.singleton,
             debounce=options.debounce,
             requires=options.requires,
+            affinity=options.affinity,
         )
         return (await start(await self.world(), request)).id
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack
 
 import msgspec
 
@@ -17,7 +16,8 @@ from aeterna.durable.engine.program import StartOptions, WorkflowDefinition
 from aeterna.durable.engine.run_loop import current_execution
 from aeterna.durable.sdk.context import Context
 from aeterna.durable.sdk.handle import Handle
-from aeterna.durable.sdk.step import annotations_of, to_us
+from aeterna.durable.sdk.run_options import RunOptions, start_options
+from aeterna.durable.sdk.step import annotations_of
 from aeterna.kernel.errors import ConfigurationError, NotDurableError
 from aeterna.kernel.ids import check_run_id
 
@@ -76,43 +76,15 @@ class Workflow(Generic[P, R]):
         """The app it belongs to."""
         return self._app
 
-    def options(
-        self,
-        *,
-        workflow_id: str | None = None,
-        queue: str | None = None,
-        priority: int | None = None,
-        share: str | None = None,
-        delay: float | timedelta | None = None,
-        singleton: str | None = None,
-        debounce: float | timedelta | None = None,
-    ) -> Workflow[P, R]:
-        """The same workflow with other options for its next starts; what is not given stays.
-
-        ``workflow_id``: the id of the run; the same id is the same run. ``queue``: where it waits for its turn,
-        ``priority``: the lower, the sooner, ``share``: the key under which it shares its queue fairly. ``delay``: it
-        begins so much later. ``singleton``: while an unfinished run of the workflow has the same, no second one is
-        started. ``debounce`` (with ``singleton``): it begins when nobody has started it again for so long, with the
-        arguments of the last call.
+    def options(self, **options: Unpack[RunOptions]) -> Workflow[P, R]:
+        """The same workflow with other options for its next starts (see `RunOptions`); what is not given stays.
 
         Raises `ConfigurationError` for options that contradict each other."""
         changed: Workflow[P, R] = Workflow.__new__(Workflow)
         changed.__dict__.update(self.__dict__)
-        given = self._start_options
-        if singleton is not None:
-            given = replace(given, singleton=f"{self.name}/{singleton}")
-        if debounce is not None:
-            if given.singleton is None or delay is not None:
-                raise ConfigurationError("debounce= needs singleton=, and is a delay itself: give no delay=")
-            given = replace(given, debounce=True, delay_us=to_us(debounce, "debounce"))
-        changed._workflow_id = self._workflow_id if workflow_id is None else workflow_id
-        changed._start_options = replace(
-            given,
-            queue=given.queue if queue is None else queue,
-            priority=given.priority if priority is None else priority,
-            share=given.share if share is None else share,
-            delay_us=given.delay_us if delay is None else to_us(delay, "delay"),
-        )
+        run_id = options.get("workflow_id")
+        changed._workflow_id = self._workflow_id if run_id is None else run_id
+        changed._start_options = start_options(self._start_options, self.name, options)
         return changed
 
     @property

@@ -38,6 +38,7 @@ class Start(Body):
     singleton: str | None = Field(None, min_length=1, max_length=NAME_CHARS_MAX)
     debounce: bool = False
     requires: list[str] = Field([], max_length=64)
+    affinity: str = Field("", max_length=NAME_CHARS_MAX)
 
 
 class Signal(Body):

@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from aeterna.durable.operations.summary import STUCK_AFTER_S, summary
 from aeterna.durable.operations.workers import list_workers as find_workers
+from aeterna.durable.operations.workers import room_of
 from aeterna.server.counting import count_by_state
 from aeterna.server.http import standing
 from aeterna.server.http.changes import Feeds, stream
@@ -61,7 +62,8 @@ async def get_metrics(caller: Caller = may_count) -> dict[str, int]:
 @router.get("/workers", response_model=standing.Workers)
 async def list_workers(caller: Caller = may_list_workers) -> Json:
     """The live sessions of workers."""
-    return {"workers": [msgspec.to_builtins(row) for row in await find_workers(caller.desk)]}
+    found = await find_workers(caller.desk)
+    return {"workers": [{**msgspec.to_builtins(row), "room": room_of(row)} for row in found]}
 
 
 @router.get("/namespaces", response_model=standing.Namespaces)

@@ -101,6 +101,7 @@ class Session(BaseModel):
     name: str = Field(examples=["worker-3:4711"])
     about: str = Field(description="what the worker says of itself, as JSON", examples=['{"queues":null}'])
     runs: int = Field(description="that it holds", examples=[2])
+    room: int | None = Field(description="how many more it takes; null: it does not say", examples=[98])
 
 
 class Workers(BaseModel):

@@ -156,5 +156,6 @@ def start_request(body: bodies.Start, keyed: str, bytes_max: int) -> StartReques
         singleton=body.singleton,
         debounce=body.debounce,
         requires=tuple(body.requires),
+        affinity=body.affinity,
     )
     return check_start(wanted, bytes_max)

@@ -194,6 +194,7 @@ def start_request(request: pb.StartWorkflowRequest, payload_bytes_max: int) -> S
         singleton=request.singleton if request.HasField("singleton") else None,
         debounce=request.debounce,
         requires=tuple(request.requires),
+        affinity=request.affinity,
     )
     return check_start(wanted, payload_bytes_max)
 

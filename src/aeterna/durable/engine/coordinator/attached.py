@@ -48,12 +48,25 @@ class Held(NamedTuple):
 class Attached:
     """One session. ``room``: how many runs more its worker takes; ``held``: by the runs' keys. ``room_max``: the worker
     takes so many at the same time, and does not say itself when it has room again; None = it does. ``capacity``: how
-    many runs it says it executes at the same time, 0 = it does not say."""
+    many runs it says it executes at the same time, 0 = it does not say. ``expires_us``: the end of its lease, as far
+    as is known here."""
 
-    __slots__ = ("capacity", "choice", "held", "is_over", "lease_us", "number", "outlet", "room", "room_max")
+    __slots__ = (
+        "capacity",
+        "choice",
+        "expires_us",
+        "held",
+        "is_over",
+        "lease_us",
+        "number",
+        "outlet",
+        "room",
+        "room_max",
+    )
 
     def __init__(self, number: int, lease_us: int, outlet: Outlet, choice: Choice = ANY, capacity: int = 0) -> None:
         self.number = number
+        self.expires_us = 0
         self.lease_us = lease_us
         self.outlet = outlet
         self.choice = choice

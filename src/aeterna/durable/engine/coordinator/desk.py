@@ -17,6 +17,7 @@ from aeterna.durable.engine.coordinator.attached import Attached, Held
 from aeterna.durable.engine.coordinator.committer import Committer, Observer
 from aeterna.durable.engine.coordinator.dispatch import Dispatch
 from aeterna.durable.engine.coordinator.end_waiters import EndWaiters
+from aeterna.durable.engine.coordinator.lookout import DeskLookout
 from aeterna.durable.engine.coordinator.options import CoordinatorOptions
 from aeterna.durable.engine.coordinator.reclaimer import Reclaimer
 from aeterna.durable.engine.coordinator.schedules import ScheduleService
@@ -38,7 +39,7 @@ from aeterna.durable.stores.contract import (
     RunRow,
     Write,
 )
-from aeterna.kernel.clock import Clock, sleep
+from aeterna.kernel.clock import Clock
 from aeterna.kernel.errors import RunNotFoundError, StoreError, UnknownWorkflowError
 from aeterna.kernel.limits import Limits
 
@@ -66,8 +67,9 @@ class NamespaceDesk:
         self.committer: Committer
         self.dispatch = Dispatch(store, self.sessions, clock)
         self.options = options
-        self._waiters = EndWaiters(store)
-        self._reclaimer = Reclaimer(store, self.sessions, clock, self.commit)
+        self.reclaimer = Reclaimer(store, self.sessions, clock, self.commit)
+        self.waiters = EndWaiters(store)
+        self._lookout = DeskLookout(self)
         self._schedules = ScheduleService(self)
         self._listeners: list[Outlook] = []
         self._write_listeners: list[Observer] = []
@@ -86,13 +88,19 @@ class NamespaceDesk:
 
     def services(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What is to be served for as long as the desk is open."""
-        return [self.committer.serve, self.dispatch.serve, self._schedules.serve, self._keep, self._forget]
+        return [
+            self.committer.serve,
+            self.dispatch.serve,
+            self._schedules.serve,
+            self._lookout.serve,
+            self._forget,
+        ]
 
     def leave(self) -> None:
         """The process is about to end: workers and waiters go elsewhere, and their sessions live on. Idempotent."""
         self.leaving.set()
         self.sessions.leave()
-        self._waiters.close()
+        self.waiters.close()
 
     async def close(self) -> None:
         """Commit what was submitted and end the server's own session; those of workers live on."""
@@ -117,38 +125,18 @@ class NamespaceDesk:
             about='{"role":"server"}',
         )
 
-    async def _keep(self) -> None:
-        """Look once a second for what no notice told; ends by cancellation."""
-        while True:
-            try:
-                await self._look()
-            except StoreError as error:
-                log.warning("%s could not be looked at: %s", self.name, error, extra={"action": "look_failed"})
-            await sleep(self.options.look_s)
-
     async def _forget(self) -> None:
         await serve_retention(self.store, self.clock, EngineOptions())
 
-    async def _look(self) -> None:
-        now_us = self.clock.monotonic_us()
-        if now_us - self._renewed_us > self.options.lease_us / RENEWALS_PER_LEASE:
-            alive = await self.store.renew_sessions([self.session], self.clock.now_us() + self.options.lease_us)
-            self._renewed_us = now_us
-            if not alive:
-                await self._open_session()
-        if await self._reclaimer.expire():
-            self.dispatch.look()
-        await self._reclaimer.park(self.session)
-        if self.store.is_shared:
-            await self._waiters.look()
-            await self._look_for_mail()
-            self.dispatch.look()
-        await self.dispatch.balancer.look()
-
-    async def _look_for_mail(self) -> None:
-        for attached in [one for one in self.sessions if one.held]:
-            for run_id in await self.store.unread(attached.number):
-                attached.outlet.tell(Notice(NoticeKind.INBOX, run_id))
+    async def renew(self) -> None:
+        """Prolong the lease of the server's own session, or open a new one; raises the store's error."""
+        lease_us, now_us = self.options.lease_us, self.clock.monotonic_us()
+        if now_us - self._renewed_us <= lease_us / RENEWALS_PER_LEASE:
+            return
+        alive = await self.store.renew_sessions([self.session], self.clock.now_us() + lease_us)
+        self._renewed_us = now_us
+        if not alive:
+            await self._open_session()
 
     # What operations ask (see `operations.world.World`).
 
@@ -185,7 +173,7 @@ class NamespaceDesk:
 
     async def wait_end(self, run_id: str, timeout_s: float | None) -> Run | None:
         """Return once the run has ended; raises `TimeoutError`."""
-        await self._waiters.wait(run_id, timeout_s)
+        await self.waiters.wait(run_id, timeout_s)
         return None
 
     async def query(self, run_id: str, name: str, arguments: Payload, timeout_s: float) -> Payload:
@@ -234,7 +222,7 @@ class NamespaceDesk:
         for run_id in [run_id for run_id, creator in self._creators.items() if creator is attached]:
             del self._creators[run_id]
         if died:
-            self._reclaimer.suspect()
+            self.reclaimer.suspect()
         self.claimable()
 
     # What happened.
@@ -319,7 +307,7 @@ class NamespaceDesk:
             case NoticeKind.INBOX:
                 self._posted(notice)
             case NoticeKind.ENDED:
-                self._waiters.publish(notice.subject)
+                self.waiters.publish(notice.subject)
                 self.dispatch.ended()
                 creator = self._creators.pop(notice.subject, None)
                 if creator is not None:

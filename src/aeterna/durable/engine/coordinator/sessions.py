@@ -74,19 +74,20 @@ class Sessions:
         number = await self._store.open_session(
             now_us, who.host, who.pid, lease_us=who.lease_us, name=who.name, about=who.about
         )
-        return self._attach(number, who, outlet)
+        return self._attach(number, who, outlet, now_us + who.lease_us)
 
     async def resume(
         self, number: int, held: Mapping[int, Held] | None, who: Introduction, outlet: Outlet
     ) -> Attached | None:
         """Go on with a session; None if it is over. ``held``: the only runs that the worker still holds, None = all
         that the session has."""
-        if not await self._store.renew_sessions([number], self._clock.now_us() + who.lease_us):
+        expires_us = self._clock.now_us() + who.lease_us
+        if not await self._store.renew_sessions([number], expires_us):
             return None
         old = self._attached.get(number)
         if old is not None:
             self._forget(old)
-        attached = self._attach(number, who, outlet)
+        attached = self._attach(number, who, outlet, expires_us)
         if held is None:
             return attached
         for key, run in held.items():
@@ -94,8 +95,9 @@ class Sessions:
         await self._store.release_runs(number, list(held), at_us=self._clock.now_us())
         return attached
 
-    def _attach(self, number: int, who: Introduction, outlet: Outlet) -> Attached:
+    def _attach(self, number: int, who: Introduction, outlet: Outlet, expires_us: int) -> Attached:
         attached = Attached(number, who.lease_us, outlet, who.choice, about_of(who.about).room)
+        attached.expires_us = expires_us
         self._attached[number] = attached
         log.info("session %d of %s is here", number, who.name or who.host, extra={"action": "session_attached"})
         return attached
@@ -191,4 +193,11 @@ class Sessions:
         for lease_us in {attached.lease_us for attached in batch}:
             numbers = [attached.number for attached in batch if attached.lease_us == lease_us]
             alive.update(await self._store.renew_sessions(numbers, now_us + lease_us))
+        for attached in batch:
+            if attached.number in alive:
+                attached.expires_us = now_us + attached.lease_us
         return alive
+
+    def next_expiry(self, after_us: int) -> int | None:
+        """When the first lease of a session here is over, of those that are not over by ``after_us``."""
+        return min((one.expires_us for one in self if one.expires_us > after_us), default=None)

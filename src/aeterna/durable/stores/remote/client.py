@@ -46,6 +46,7 @@ class Start(Protocol):
     singleton: str | None
     debounce: bool
     requires: tuple[str, ...]
+    affinity: str
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -226,6 +227,7 @@ def start_to(request: Start, namespace: str) -> pb.StartWorkflowRequest:
         singleton=request.singleton,
         debounce=request.debounce,
         requires=request.requires,
+        affinity=request.affinity,
     )
 
 

@@ -58,7 +58,7 @@ class TalkAnswers(_message.Message):
     def __init__(self, answers: _Optional[_Iterable[_Union[TalkAnswers.Answer, _Mapping]]] = ...) -> None: ...
 
 class StartWorkflowRequest(_message.Message):
-    __slots__ = ("namespace", "workflow", "version", "arguments", "id", "queue", "priority", "share", "delay_us", "singleton", "debounce", "requires")
+    __slots__ = ("namespace", "workflow", "version", "arguments", "id", "queue", "priority", "share", "delay_us", "singleton", "debounce", "requires", "affinity")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,7 @@ class StartWorkflowRequest(_message.Message):
     SINGLETON_FIELD_NUMBER: _ClassVar[int]
     DEBOUNCE_FIELD_NUMBER: _ClassVar[int]
     REQUIRES_FIELD_NUMBER: _ClassVar[int]
+    AFFINITY_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     workflow: str
     version: str
@@ -83,7 +84,8 @@ class StartWorkflowRequest(_message.Message):
     singleton: str
     debounce: bool
     requires: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, namespace: _Optional[str] = ..., workflow: _Optional[str] = ..., version: _Optional[str] = ..., arguments: _Optional[bytes] = ..., id: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., share: _Optional[str] = ..., delay_us: _Optional[int] = ..., singleton: _Optional[str] = ..., debounce: _Optional[bool] = ..., requires: _Optional[_Iterable[str]] = ...) -> None: ...
+    affinity: str
+    def __init__(self, namespace: _Optional[str] = ..., workflow: _Optional[str] = ..., version: _Optional[str] = ..., arguments: _Optional[bytes] = ..., id: _Optional[str] = ..., queue: _Optional[str] = ..., priority: _Optional[int] = ..., share: _Optional[str] = ..., delay_us: _Optional[int] = ..., singleton: _Optional[str] = ..., debounce: _Optional[bool] = ..., requires: _Optional[_Iterable[str]] = ..., affinity: _Optional[str] = ...) -> None: ...
 
 class StartWorkflowResponse(_message.Message):
     __slots__ = ("id", "created", "state")
