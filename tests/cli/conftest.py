@@ -163,6 +163,13 @@ def give(*arguments: object, **options: object) -> Answer:
 
 def shown_on_a_terminal(*arguments: object) -> bytes:
     """What a command that succeeds writes to a standard error that is a terminal."""
+    answer, shown = give_on_a_terminal(*arguments)
+    assert answer.code == 0
+    return shown
+
+
+def give_on_a_terminal(*arguments: object) -> tuple[Answer, bytes]:
+    """Give a command whose standard error is a terminal, and its standard output is not; what that shows."""
     ours, theirs = pty.openpty()
     process = start(*arguments, stderr=theirs, env={**os.environ, "TERM": "xterm"})
     os.close(theirs)
@@ -174,8 +181,7 @@ def shown_on_a_terminal(*arguments: object) -> bytes:
         # The end of a terminal that nobody holds any more.
         pass
     os.close(ours)
-    assert finish(process).code == 0
-    return shown
+    return finish(process), shown
 
 
 async def leave_pending(path: Path, run_id: str) -> None:

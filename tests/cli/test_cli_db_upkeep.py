@@ -11,7 +11,7 @@ import pytest
 
 from aeterna.durable.stores.sqlite import SqliteStore
 from aeterna.durable.stores.sqlite.statements import load_migrations
-from tests.cli.conftest import finish, give, shown_on_a_terminal, start
+from tests.cli.conftest import finish, give, give_on_a_terminal, shown_on_a_terminal, start
 from tests.stores.kept import Kept
 from tests.stores.postgres_server import PostgresServer
 
@@ -53,7 +53,7 @@ def test_migrating_says_from_where_to_where(cli, place):
 
 def test_verifying_tells_by_its_exit_code_and_names_run_and_event(cli, place, lived_in):
     answer = cli("db", "verify", "--db", "s.db")
-    assert (answer.code, "nothing is wrong with 4 runs" in answer.out) == (0, True)
+    assert (answer.code, "nothing is wrong with 5 runs" in answer.out) == (0, True)
     damage(place, "UPDATE runs SET state = 'FAILED' WHERE id = 'sum'; DELETE FROM segments WHERE run = 2 AND seq = 0")
     answer = cli("db", "verify", "--db", "s.db", "--quick")
     assert answer.code == 1
@@ -62,7 +62,7 @@ def test_verifying_tells_by_its_exit_code_and_names_run_and_event(cli, place, li
     assert ", event 0: events 0 to " in answer.out
     assert "restore a backup" in answer.err
     told = cli("db", "verify", "--db", "s.db", "--json")
-    assert (told.code, told.json["ok"], told.json["runs"]) == (1, False, 4)
+    assert (told.code, told.json["ok"], told.json["runs"]) == (1, False, 5)
     assert {"sum"} < {finding["run"] for finding in told.json["findings"]}
     assert len(told.json["findings"]) == len(answer.out.splitlines())
     assert cli("db", "verify", "--db", "none.db").code == 3
@@ -111,8 +111,8 @@ def test_exports_go_to_a_new_file_or_to_standard_output(cli, place, lived_in):
     assert answer.err.startswith("exported 1 runs with ")
     told = cli("db", "export", "all.jsonl", "--db", "s.db", "--json").json
     text = (place / "all.jsonl").read_text()
-    assert (told["runs"], told["damaged"]) == (4, 0)
-    assert json.loads(text.splitlines()[-1]) == {"kind": "end", "runs": 4, "events": told["events"], "damaged": 0}
+    assert (told["runs"], told["damaged"]) == (5, 0)
+    assert json.loads(text.splitlines()[-1]) == {"kind": "end", "runs": 5, "events": told["events"], "damaged": 0}
     again = cli("db", "export", "all.jsonl", "--db", "s.db")
     assert (again.code, "never overwrites" in again.err) == (2, True)
     assert (place / "all.jsonl").read_text() == text
@@ -134,10 +134,10 @@ def test_all_of_it_works_on_postgresql(cli, place, postgres_url, monkeypatch):
     assert cli("db", "verify").code == 3
     assert cli("db", "migrate", "--json").json["from"] == 0
     asyncio.run(Kept.postgres(postgres_url).live())
-    assert "nothing is wrong with 4 runs" in cli("db", "verify").out
+    assert "nothing is wrong with 5 runs" in cli("db", "verify").out
     asyncio.run(Kept.postgres(postgres_url).damage("UPDATE {runs} SET state = 'FAILED' WHERE id = 'sum'"))
     assert cli("db", "verify", "--db", postgres_url, "--json").json["findings"][0]["run"] == "sum"
-    assert cli("db", "export", "all.jsonl", "--json").json["runs"] == 4
+    assert cli("db", "export", "all.jsonl", "--json").json["runs"] == 5
     told = cli("db", "vacuum", "--json").json
     assert told["bytes_before"] > 0
     assert "password" not in told["store"]
@@ -152,3 +152,11 @@ def test_on_a_terminal_progress_is_shown(place, lived_in):
         (("migrate",), b"migrating"),
     ):
         assert word in shown_on_a_terminal("db", *arguments, "--db", "s.db")
+
+
+def test_findings_go_to_standard_output_whatever_is_shown_on_the_terminal(place, lived_in):
+    damage(place, "UPDATE runs SET state = 'FAILED' WHERE id = 'sum'")
+    answer, shown = give_on_a_terminal("db", "verify", "--db", "s.db")
+    assert answer.code == 1
+    assert answer.out.startswith("run 'sum' of app 'shop', event ")
+    assert b"of app" not in shown

@@ -50,6 +50,11 @@ async def waits(ctx: Context) -> None:
     await ctx.sleep(days=30)
 
 
+@app.workflow
+async def listens(ctx: Context) -> str:
+    return str(await ctx.wait_signal("word"))
+
+
 class Kept:
     """``damage``: carry out SQL in which ``{events}`` and the like stand for the names that the tables have there."""
 
@@ -91,13 +96,16 @@ class Kept:
             await connection.close()
 
     async def live(self, head: str = "") -> None:
-        """Let an engine write: ``sum`` has completed, ``raw`` too, with bytes, ``broken`` has failed, ``long`` sleeps.
-        ``head``: what their ids begin with."""
+        """Let an engine write: ``sum`` has completed, ``raw`` with bytes and ``told`` after a signal, too, ``broken``
+        has failed, ``long`` sleeps. ``head``: what their ids begin with."""
         app.configure(store=self.url)
         async with app:
             assert await (await total.options(workflow_id=f"{head}sum").start([1, 2, 3])).result() == {"total": 6}
             assert await (await raw.options(workflow_id=f"{head}raw").start()).result() == b"\x00abc"
             broken = await fails.options(workflow_id=f"{head}broken").start()
             await waits.options(workflow_id=f"{head}long").start()
+            listener = await listens.options(workflow_id=f"{head}told").start()
+            await listener.signal("word", "please")
+            assert await listener.result() == "please"
             with pytest.raises(WorkflowFailedError, match="no stock"):
                 await broken.result()

@@ -44,6 +44,7 @@ async def test_every_run_is_followed_by_its_history(kept: Kept) -> None:
         "raw": "COMPLETED",
         "broken": "FAILED",
         "long": "RUNNING",
+        "told": "COMPLETED",
     }
     assert {line["app"] for line in lines} == {"shop"}
     current, number = "", 0
@@ -53,7 +54,7 @@ async def test_every_run_is_followed_by_its_history(kept: Kept) -> None:
         else:
             assert (line["kind"], line["run"], line["number"]) == ("event", current, number)
             number += 1
-    assert end == {"kind": "end", "runs": 4, "events": len(lines) - 4, "damaged": 0}
+    assert end == {"kind": "end", "runs": 5, "events": len(lines) - 5, "damaged": 0}
 
 
 async def test_values_are_json_where_they_were_recorded_so(kept: Kept) -> None:
@@ -69,7 +70,7 @@ async def test_values_are_json_where_they_were_recorded_so(kept: Kept) -> None:
 @pytest.mark.parametrize(
     ("wanted", "ids"),
     [
-        (Wanted(states=("COMPLETED",)), {"sum", "raw"}),
+        (Wanted(states=("COMPLETED",)), {"sum", "raw", "told"}),
         (Wanted(states=("COMPLETED", "FAILED"), workflow="fails"), {"broken"}),
         (Wanted(run_ids=("long", "raw", "none")), {"long", "raw"}),
         (Wanted(namespace="shop", workflow="waits"), {"long"}),

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from aeterna.durable.operations.export import Export
+from aeterna.durable.stores.audit import Auditor, audit
 from aeterna.durable.stores.contract import Appended, Created, Notice, NoticeKind, Write
+from aeterna.durable.stores.ledger import Wanted
 from aeterna.durable.stores.postgres import PostgresStore
 from aeterna.kernel.errors import StoreError
 from tests.stores.differential import Seen
+from tests.stores.kept import Kept
 from tests.stores.pgbouncer import PgBouncer
 from tests.stores.postgres_server import PostgresServer
 from tests.stores.samples import append, create
@@ -52,6 +56,18 @@ async def test_many_transactions_at_once_get_along(pgbouncer: PgBouncer, synchro
         for number in range(16):
             group.create_task(work(number))
     await store.close()
+
+
+async def test_it_is_looked_after_through_the_pooler(pgbouncer: PgBouncer) -> None:
+    kept = Kept(f"{pgbouncer.url}?schema=looked_after&pool=transaction", "looked_after")
+    assert (await kept.upkeep.migrate())[0] == 0
+    await kept.live()
+    auditor = Auditor()
+    async with kept.upkeep.read() as ledger:
+        assert [finding async for finding in audit(ledger, auditor, lambda: None)] == []
+        assert len([line async for line in Export(ledger, Wanted()).lines(0)]) > auditor.events > 10
+    before, after = await kept.upkeep.vacuum()
+    assert min(before, after) > 0
 
 
 async def test_nobody_hears_notices_there_and_nobody_minds(pgbouncer: PgBouncer) -> None:

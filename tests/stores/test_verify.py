@@ -33,7 +33,7 @@ async def verify(kept: Kept) -> tuple[list[Finding], Auditor]:
 async def test_what_engines_write_is_in_order_also_while_one_writes(kept: Kept) -> None:
     await kept.live()
     found, auditor = await verify(kept)
-    assert (found, auditor.runs) == ([], 4)
+    assert (found, auditor.runs) == ([], 5)
     assert auditor.events > 12
     writing = asyncio.create_task(kept.live("more-"))
     while not writing.done():
@@ -41,7 +41,7 @@ async def test_what_engines_write_is_in_order_also_while_one_writes(kept: Kept) 
         assert found == []
     await writing
     found, auditor = await verify(kept)
-    assert (found, auditor.runs) == ([], 8)
+    assert (found, auditor.runs) == ([], 10)
 
 
 DAMAGE = {
@@ -78,6 +78,21 @@ DAMAGE = {
     "a state that there is not": (
         "UPDATE {runs} SET state = 'LOST' WHERE id = 'sum'",
         "unknown state 'LOST'",
+        None,
+    ),
+    "events that come twice": (
+        f"UPDATE {{events}} SET seq = seq - 1 WHERE {_SECOND}",
+        "there are several events of the numbers 1 to 1",
+        1,
+    ),
+    "a history that no engine could have written": (
+        f"UPDATE {{events}} SET body = (SELECT body FROM {{events}} WHERE {_FIRST}), events = 2 WHERE {_LAST}",
+        "event RunCreated is illegal in state RUNNING",
+        None,
+    ),
+    "a row of another parent": (
+        "UPDATE {runs} SET parent = 'nobody' WHERE id = 'sum'",
+        "its row says that parent is nobody, its history says None",
         None,
     ),
     "no history at all": (f"DELETE FROM {{events}} WHERE run = {_KEY}", "it has no history", 0),
@@ -136,6 +151,25 @@ async def test_a_value_that_cannot_be_read_is_named(kept: Kept) -> None:
     found, _ = await verify(kept)
     assert [each.run for each in found] == ["sum"]
     assert "result cannot be read" in found[0].problem or "result does not fit" in found[0].problem
+
+
+async def test_a_message_that_cannot_be_read_is_named(kept: Kept) -> None:
+    await kept.live()
+    await kept.damage(
+        "INSERT INTO {inbox} (run, number, id, kind, name, payload, at_us) "
+        "SELECT key, 1, '', 'cancel', 'go', {readable}, 1 FROM {runs} WHERE id = 'long'"
+    )
+    found, _ = await verify(kept)
+    (finding,) = [each for each in found if "inbox holds" not in each.problem]
+    assert (finding.run, finding.event) == ("long", None)
+    assert finding.problem.startswith("message 1 in its inbox has the unknown encoding")
+
+
+async def test_a_message_that_was_never_posted_is_named(kept: Kept) -> None:
+    await kept.live()
+    await kept.damage(f"UPDATE {{runs}} SET {'posted' if kept.is_file else 'messages'} = 0 WHERE id = 'told'")
+    (finding,), _ = await verify(kept)
+    assert (finding.run, finding.problem) == ("told", "its history holds message 1, but only 0 were posted")
 
 
 async def test_a_miscounted_inbox_is_named(postgres_url: str) -> None:

@@ -75,7 +75,9 @@ def progress(what: str, *, is_wanted: bool) -> Iterator[Show]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    # What the command prints goes where it is sent, and is held back for the bar only where both are one terminal.
+    is_shared = sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=is_shared) as bars:
         bar = bars.add_task(what, total=None)
         yield Show(lambda done, total: bars.update(bar, completed=done, total=total or None))
 

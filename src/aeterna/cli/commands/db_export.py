@@ -79,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
 async def _export(upkeep: Upkeep, wanted: Wanted, file: BinaryIO, *, as_json: bool) -> dict[str, int]:
     from aeterna.durable.operations.export import Export
 
-    with progress("exporting runs", is_wanted=not as_json) as show:
+    is_wanted = not (as_json or file.isatty())
+    with progress("exporting runs", is_wanted=is_wanted) as show:
         async with upkeep.read() as ledger:
             show.total = await ledger.count(wanted) if show.is_shown else 0
             export = Export(ledger, wanted)

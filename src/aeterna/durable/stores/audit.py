@@ -35,6 +35,10 @@ async def audit(
                 saw_run()
         for finding in auditor.end():
             yield finding
+        async for message in ledger.messages():
+            problem = _unreadable(ev.Payload(message.payload), f"message {message.number} in its inbox")
+            if problem:
+                yield Finding(problem, message.namespace, message.run)
     except AeternaError as error:
         yield Finding(str(error))
 
@@ -145,13 +149,21 @@ class _History:
 
     def _payload_findings(self, number: int, event: ev.AnyEvent) -> Iterator[Finding]:
         for name, payload in payloads_of(event):
-            try:
-                codec.decode(payload, Any, name)
-            except SerializationError as error:
-                yield self._finding(str(error), number)
+            problem = _unreadable(payload, name)
+            if problem:
+                yield self._finding(problem, number)
 
     def _finding(self, problem: str, event: int | None = None) -> Finding:
         return Finding(problem, self.record.namespace, self.record.id, event)
+
+
+def _unreadable(payload: ev.Payload, name: str) -> str:
+    """Why the value cannot be read; '' if it can."""
+    try:
+        codec.decode(payload, Any, name)
+    except SerializationError as error:
+        return str(error)
+    return ""
 
 
 def payloads_of(event: ev.AnyEvent) -> Iterator[tuple[str, ev.Payload]]:

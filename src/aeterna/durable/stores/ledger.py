@@ -54,6 +54,15 @@ class SegmentRecord(NamedTuple):
     body: bytes
 
 
+class MessageRecord(NamedTuple):
+    """A message that no event records yet."""
+
+    namespace: str
+    run: str
+    number: int
+    payload: bytes
+
+
 class Finding(NamedTuple):
     """Something that is wrong. ``event``: the number of the event it is about; '' and None: it is about no run."""
 
@@ -84,6 +93,10 @@ class Ledger(Protocol):
     def entries(self, wanted: Wanted) -> AsyncIterator[tuple[RunRecord, SegmentRecord | None]]:
         """The runs that match, in the order of their creation, each with its history: one entry per segment, in order,
         and one without a segment for a run that has none."""
+        ...
+
+    def messages(self) -> AsyncIterator[MessageRecord]:
+        """All messages in inboxes of runs that are there."""
         ...
 
     def storage_findings(self, *, is_quick: bool) -> AsyncIterator[Finding]:

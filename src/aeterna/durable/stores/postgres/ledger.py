@@ -8,8 +8,8 @@ from typing import Any
 
 import asyncpg
 
-from aeterna.durable.stores.ledger import Finding, RunRecord, SegmentRecord, Wanted
-from aeterna.durable.stores.postgres.connections import Connections
+from aeterna.durable.stores.ledger import Finding, MessageRecord, RunRecord, SegmentRecord, Wanted
+from aeterna.durable.stores.postgres.connections import Connections, close_connection
 from aeterna.durable.stores.postgres.faults import ERRORS, explain
 from aeterna.durable.stores.postgres.place import Place
 from aeterna.durable.stores.postgres.rows import all_to_db, from_db, maybe_to_db
@@ -53,6 +53,11 @@ class PostgresLedger:
         async for row in self._rows("ledger_entries", *_values(wanted)):
             yield _run(row), None if row["seq"] is None else SegmentRecord(row["seq"], row["events"], row["body"])
 
+    async def messages(self) -> AsyncIterator[MessageRecord]:
+        """See `Ledger.messages`."""
+        async for namespace, run_id, number, payload in self._rows("ledger_messages"):
+            yield MessageRecord(from_db(namespace), from_db(run_id), number, payload)
+
     async def storage_findings(self, *, is_quick: bool) -> AsyncIterator[Finding]:
         """See `Ledger.storage_findings`; PostgreSQL looks after its own files."""
         for statement, problem in _ORPHANS.items():
@@ -79,17 +84,23 @@ async def open_ledger(connections: Connections) -> AsyncIterator[PostgresLedger]
     place = connections.place
     try:
         connection = await connections.connect()
-        transaction = connection.transaction(isolation="repeatable_read", readonly=True)
-        await transaction.start()
+    except ERRORS as error:
+        raise explain(error, place, "open") from error
+    try:
+        await _begin(connection, place)
+        yield PostgresLedger(place, connection)
+    finally:
+        await close_connection(connection)
+
+
+async def _begin(connection: asyncpg.Connection[Any], place: Place) -> None:
+    try:
+        await connection.transaction(isolation="repeatable_read", readonly=True).start()
         if not place.is_distributed:
             # Rows in the order of the keys at once, instead of all of them sorted first.
             await connection.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
     except ERRORS as error:
         raise explain(error, place, "open") from error
-    try:
-        yield PostgresLedger(place, connection)
-    finally:
-        connection.terminate()
 
 
 def _values(wanted: Wanted) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import apsw
 
-from aeterna.durable.stores.ledger import Finding, RunRecord, SegmentRecord, Wanted
+from aeterna.durable.stores.ledger import Finding, MessageRecord, RunRecord, SegmentRecord, Wanted
 from aeterna.durable.stores.sqlite.connections import open_reader
 from aeterna.durable.stores.sqlite.faults import explaining
 from aeterna.durable.stores.sqlite.statements import QUERIES
@@ -50,6 +50,12 @@ class SqliteLedger:
         """See `Ledger.entries`."""
         for entry in self.walk(wanted):
             yield entry
+
+    async def messages(self) -> AsyncIterator[MessageRecord]:
+        """See `Ledger.messages`."""
+        with self._explaining():
+            for row in self._db.execute(QUERIES["ledger_messages"]):
+                yield MessageRecord(*row)
 
     async def storage_findings(self, *, is_quick: bool) -> AsyncIterator[Finding]:
         """See `Ledger.storage_findings`."""

@@ -309,6 +309,10 @@ FROM runs LEFT JOIN segments ON segments.run = runs.key
 WHERE $chosen
 ORDER BY runs.key, seq;
 
+-- name: ledger_messages
+SELECT namespaces.name, runs.id, number, payload
+FROM inbox JOIN runs ON runs.key = run JOIN namespaces ON namespaces.key = runs.namespace ORDER BY run, number;
+
 -- name: lost_runs
 SELECT '', id, namespace FROM runs WHERE namespace NOT IN (SELECT key FROM namespaces) ORDER BY key;
 

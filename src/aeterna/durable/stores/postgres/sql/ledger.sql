@@ -17,6 +17,13 @@ LEFT JOIN aeterna.events ON events.day = run.day AND events.run = run.key
 WHERE $chosen
 ORDER BY run.key, events.seq;
 
+-- name: ledger_messages
+SELECT namespaces.name, run.id, inbox.number, inbox.payload
+FROM aeterna.inbox
+JOIN aeterna.runs AS run ON run.key = inbox.run
+JOIN aeterna.namespaces ON namespaces.key = run.namespace
+WHERE inbox.payload IS NOT NULL ORDER BY inbox.run, inbox.number;
+
 -- name: lost_runs
 SELECT '', id, namespace FROM aeterna.runs WHERE namespace NOT IN (SELECT key FROM aeterna.namespaces) ORDER BY key;
 
