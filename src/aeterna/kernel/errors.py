@@ -119,6 +119,10 @@ class StoreError(AeternaError):
     """The store cannot do its work. What it had acknowledged is safe."""
 
 
+class SessionOverError(StoreError):
+    """The session in which a worker wrote has ended: what it held goes on elsewhere. The store itself is well."""
+
+
 class StoreLockedError(StoreError):
     """Another process has this store open."""
 

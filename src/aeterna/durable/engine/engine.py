@@ -331,6 +331,8 @@ class Engine:
         self.residents.remove(runner)
         runner.close()
         self.claims.room_made()
+        # Perhaps it has ended there.
+        self.lookout.look_for(runner.id)
 
     def stuck(self, runner: Runner, error: Exception) -> None:
         log.error("run %s is stuck: %s", runner.id, error, extra={"action": "stuck", "run_id": runner.id})

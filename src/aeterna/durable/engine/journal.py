@@ -17,7 +17,7 @@ import msgspec
 from aeterna.durable.engine.run_log import RunLog
 from aeterna.durable.stores.contract import Append, Created, CreateRun, Exists, FencedOff, Outcome, Store, Write
 from aeterna.kernel.clock import Clock, sleep
-from aeterna.kernel.errors import AeternaError, InvariantError, StoreError
+from aeterna.kernel.errors import AeternaError, InvariantError, SessionOverError, StoreError
 
 log = logging.getLogger("aeterna.journal")
 
@@ -188,7 +188,9 @@ class Journal:
             except StoreError as error:
                 log.error("commit failed, will try again: %s", error, extra={"action": "commit_failed"})
                 self._failure = error
-                self._observer.store_failed(error)
+                if not isinstance(error, SessionOverError):
+                    # The runs of a session that is over go on elsewhere: whoever waits for one, waits on.
+                    self._observer.store_failed(error)
                 self._refuse(batch.requests, error)
                 self._refuse(self._requests, error)
                 if not batch.appends:

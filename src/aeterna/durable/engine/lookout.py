@@ -50,12 +50,16 @@ class Lookout:
                 engine.mail.arrived(notice.subject)
             case NoticeKind.ENDED:
                 engine.claims.slot_freed()
-                if engine.is_resident(notice.subject) or self._is_awaited(notice.subject):
-                    engine.background.do(lambda: self._look_at(notice.subject))
+                self.look_for(notice.subject)
             case NoticeKind.YIELD:
                 engine.yielding.ask(notice.subject)
             case NoticeKind.LOST:
                 engine.background.do(engine.tenure.lost)
+
+    def look_for(self, run_id: str) -> None:
+        """The run may have ended elsewhere: look whether that is so, if it matters here."""
+        if self._engine.is_resident(run_id) or self._is_awaited(run_id):
+            self._engine.background.do(lambda: self._look_at(run_id))
 
     def announce(self, *notices: Notice) -> None:
         """Tell everybody, here and elsewhere."""

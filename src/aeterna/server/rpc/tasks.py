@@ -18,7 +18,7 @@ from aeterna.durable.core.events import AnyEvent, Payload
 from aeterna.durable.core.states import Detail, State
 from aeterna.durable.engine.coordinator.attached import Delivery
 from aeterna.durable.engine.coordinator.desk import NamespaceDesk
-from aeterna.durable.stores.contract import Append, Appended, Head, MessageKind, Notice, NoticeKind, RunRow
+from aeterna.durable.stores.contract import Append, Appended, Head, MessageKind, RunRow
 from aeterna.durable.wire.convert import error_from, error_to
 from aeterna.durable.wire.generated import worker_pb2 as pb
 from aeterna.kernel.errors import InvalidStateError, InvariantError, UsageError
@@ -145,7 +145,6 @@ class Tasks:
         if row is not None and row.state is state and row.epoch == token.epoch:
             return
         await self._exclusively(token, lambda row: self._append(row, event, Head(state, Detail.NONE)))
-        self._desk.announce(Notice(NoticeKind.ENDED, token.run_id))
 
     async def is_cancelled(self, token: TaskToken) -> bool:
         """Somebody asked to cancel the task's run; raises `InvalidStateError` if the task is lost."""

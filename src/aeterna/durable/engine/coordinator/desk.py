@@ -167,6 +167,10 @@ class NamespaceDesk:
         commit that made it so."""
         news = [notice for notice in notices if notice != SOME_RUNS]
         for notice in news:
+            if notice.kind is NoticeKind.ENDED:
+                # By force: whoever had it in memory does not know.
+                for attached in self.sessions:
+                    attached.outlet.tell(notice)
             self._hear(notice)
         if news and self.store.is_shared:
             self.store.notify(news)
@@ -307,6 +311,10 @@ class NamespaceDesk:
             case NoticeKind.INBOX:
                 self._posted(notice)
             case NoticeKind.ENDED:
+                holder = self.sessions.holder(notice.subject)
+                if holder is not None:
+                    # It was ended by force at another server; what ended here nobody holds any more.
+                    holder.outlet.tell(notice)
                 self.waiters.publish(notice.subject)
                 self.dispatch.ended()
                 creator = self._creators.pop(notice.subject, None)

@@ -23,7 +23,7 @@ from aeterna.durable.wire.generated import records_pb2
 from aeterna.durable.wire.generated import worker_pb2 as pb
 from aeterna.durable.wire.services import Caller
 from aeterna.kernel.clock import sleep
-from aeterna.kernel.errors import AeternaError, StoreError
+from aeterna.kernel.errors import AeternaError, SessionOverError, StoreError
 
 log = logging.getLogger("aeterna.remote")
 
@@ -35,6 +35,7 @@ FIRST_S = 10.0
 PATIENCE_S = 5.0
 """So long what is said waits for the next connection; then whoever said it hears that the server is away."""
 PAUSE_FIRST_S = 0.02
+OVER = "the session is over; what it held goes on elsewhere"
 PAUSE_LONGEST_S = 1.0
 
 
@@ -130,7 +131,7 @@ class Line:
         if main is not None:
             main.cancel()
             await asyncio.wait([main])
-        self._end("the connection to the server was closed")
+        self._end(StoreError("the connection to the server was closed"))
 
     @staticmethod
     def _is_refused(opened: asyncio.Future[None]) -> bool:
@@ -139,10 +140,10 @@ class Line:
     def _why(self) -> str:
         return "" if self._problem is None else f": {self._problem}"
 
-    def _end(self, why: str) -> None:
+    def _end(self, error: StoreError) -> None:
         self._is_over = True
         self.is_connected = False
-        self._fail(StoreError(why))
+        self._fail(error)
 
     async def _serve(self, opened: asyncio.Future[None]) -> None:
         pause_s = PAUSE_FIRST_S
@@ -293,7 +294,7 @@ class Line:
 
     def _lost(self) -> None:
         if not self._is_over:
-            self._end("the session is over; what it held goes on elsewhere")
+            self._end(SessionOverError(OVER))
             self._listener.over()
 
     async def _answer(self, query: pb.Query) -> None:
@@ -359,7 +360,7 @@ class Line:
 
     def _require(self) -> None:
         if self._is_over:
-            raise StoreError("the session is over; what it held goes on elsewhere")
+            raise SessionOverError(OVER)
         if self._problem is not None and self._giving_up is None and not self.is_connected:
             raise self._problem
 
