@@ -115,6 +115,12 @@ def test_a_later_version_is_refused() -> None:
         decode_segment(bytes([ev.HISTORY_VERSION + 1]) + b"\x90")
 
 
+def test_damaged_text_is_refused_like_all_other_damage():
+    body = encode_segment([ev.RunCancelled(1, "because")])
+    with pytest.raises(StoreCorruptError, match="cannot be read"):
+        decode_segment(body.replace(b"because", b"\xa5ecause"))
+
+
 def test_an_older_version_goes_through_its_up_casters() -> None:
     """Version 0 of this test called a timer by its seconds; the up-caster turns the raw array into today's."""
 

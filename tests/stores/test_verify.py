@@ -9,6 +9,7 @@ import pytest
 
 from aeterna.durable.stores.audit import Auditor, audit
 from aeterna.durable.stores.ledger import Finding
+from aeterna.kernel.errors import StoreCorruptError
 from tests.stores.kept import Kept
 
 _KEY = "(SELECT key FROM {runs} WHERE id = 'sum')"
@@ -170,6 +171,26 @@ async def test_a_message_that_was_never_posted_is_named(kept: Kept) -> None:
     await kept.damage(f"UPDATE {{runs}} SET {'posted' if kept.is_file else 'messages'} = 0 WHERE id = 'told'")
     (finding,), _ = await verify(kept)
     assert (finding.run, finding.problem) == ("told", "its history holds message 1, but only 0 were posted")
+
+
+async def test_every_damaged_page_is_found(tmp_path: Path) -> None:
+    """Each page in turn is overwritten with noise: there are findings, or the error that says so, where SQLite does not
+    know the tables any more."""
+    kept = Kept.file(tmp_path / "store.db")
+    await kept.live()
+    await kept.upkeep.vacuum()
+    good = (tmp_path / "store.db").read_bytes()
+    refused = 0
+    for page in range(len(good) // 4_096):
+        noise = good[: page * 4_096] + b"\xa5" * 4_096 + good[(page + 1) * 4_096 :]
+        (tmp_path / "store.db").write_bytes(noise)
+        try:
+            assert (await verify(kept))[0], page
+        except StoreCorruptError:
+            refused += 1
+    assert refused < 4
+    (tmp_path / "store.db").write_bytes(good)
+    assert (await verify(kept))[0] == []
 
 
 async def test_a_miscounted_inbox_is_named(postgres_url: str) -> None:

@@ -46,7 +46,7 @@ def decode_segment(body: bytes, upcasters: Mapping[int, Upcaster] = UPCASTERS) -
         if version == HISTORY_VERSION:
             return _events.decode(memoryview(body)[1:])
         return [_upcast(raw, version, upcasters) for raw in _raw.decode(memoryview(body)[1:])]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StoreCorruptError(f"a history segment cannot be read: {error}") from error
 
 

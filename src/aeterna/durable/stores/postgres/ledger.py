@@ -15,7 +15,7 @@ from aeterna.durable.stores.postgres.place import Place
 from aeterna.durable.stores.postgres.rows import all_to_db, from_db, maybe_to_db
 from aeterna.durable.stores.postgres.statements import load_statements
 
-_ROWS_AT_ONCE = 100
+_ROWS_AT_ONCE = 32
 _TIMEOUT_S = 3_600.0
 _TEXTS = frozenset({"namespace", "id", "workflow", "version", "parent", "note", "queue", "share"})
 
