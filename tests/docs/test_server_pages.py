@@ -12,7 +12,7 @@ from tests.server.world import served_in
 
 HTTP = read_page("docs/reference/http-api.md")
 GRPC = read_page("docs/reference/grpc.md")
-HOW_TO = read_page("docs/how-to/run-a-server.md")
+METRICS = read_page("docs/reference/metrics.md")
 
 
 async def test_every_route_is_in_the_reference(tmp_path: Path) -> None:
@@ -33,8 +33,8 @@ def test_the_codes_of_errors_are_those_of_the_table() -> None:
         assert (CODES[name].http, CODES[name].grpc.name) == (int(status), code)
 
 
-async def test_every_metric_is_in_the_how_to(tmp_path: Path) -> None:
+async def test_every_metric_is_in_the_reference(tmp_path: Path) -> None:
     async with served_in(tmp_path) as served:
         text = (await served.http.get(f"http://{served.addresses.metrics}/metrics")).text
     there = dict(re.findall(r"^# TYPE (aeterna_\w+) (\w+)$", text, flags=re.MULTILINE))
-    assert {row[0].strip("`"): row[1] for row in table(HOW_TO, "Watch it")} == there
+    assert {row[0].strip("`"): row[1] for row in table(METRICS, "Metrics of the server")} == there

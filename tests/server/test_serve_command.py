@@ -15,19 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from aeterna.server.settings import settle
 from tests.server.world import make_app
 
-OLDER = """\
-[server]
-grpc_port = 0
-http_port = 0
-db_path = "./data/aether.db"
-[persistence]
-mode = "state-action-log"
-[metrics]
-enabled = true
-port = 0
-"""
+OLDER = Path(__file__).parent / "configs" / "aether-E.toml"
+"""A file of the older server, as it is."""
 
 
 class Served:
@@ -70,15 +62,29 @@ async def serve(folder: Path, *arguments: str) -> AsyncIterator[Served]:
             await process.wait()
 
 
+def test_the_older_file_says_what_it_said_to_the_older_server() -> None:
+    settings = settle({"config": str(OLDER)})
+    options = settings.options
+    assert (options.grpc_port, options.http_port, options.metrics_port) == (7233, 7234, 9090)
+    assert (settings.url, settings.is_synchronous) == ("sqlite:///./data/aether.db", True)
+
+
 async def test_the_older_file_is_served_as_it_is(tmp_path: Path) -> None:
-    """The same keys with ports that are free; the file with its own ports is read in the next test."""
-    (tmp_path / "aether.toml").write_text(OLDER)
-    async with serve(tmp_path, "--config", "aether.toml") as served:
+    """The very file; only its ports, which somebody else may have, are overridden by the command line."""
+    ports = ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
+    async with serve(tmp_path, "--config", str(OLDER), *ports) as served:
         assert served.places.keys() == {"grpc", "http", "metrics"}
         assert (tmp_path / "data/aether.db").exists()
         async with httpx.AsyncClient() as http:
             assert (await http.get(f"http://{served.places['http']}/ready")).json() == {"ready": True}
             assert "aeterna_" in (await http.get(f"http://{served.places['metrics']}/metrics")).text
+            async with make_app(served.places["grpc"]):
+                start = {"workflow": "doubled", "args": [21]}
+                run = await http.post(f"http://{served.places['http']}/api/workflows?namespace=orders", json=start)
+                result = await http.get(
+                    f"http://{served.places['http']}/api/workflows/{run.json()['run']['id']}/result"
+                )
+                assert result.json()["result"] == 42
         code, rest = await served.stop()
         assert (code, "stopping" in rest) == (0, True)
 

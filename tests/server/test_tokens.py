@@ -129,39 +129,6 @@ async def test_a_token_of_one_namespace_opens_no_other():
         assert {each["namespace"] for each in listed} == {"orders"}
 
 
-async def test_who_may_only_read_sees_no_payload_anywhere():
-    """Everything a reader can ask for, searched for what the run was given, did, returned and was told."""
-    async with guarded_place() as place:
-        worker, reader = place.tokens["worker"], place.tokens["read-only"]
-        async with App("orders", server=place.addresses.grpc, token=worker) as app:
-
-            @app.workflow
-            async def confide(ctx, what: str) -> str:
-                heard = await ctx.wait_signal("word")
-                if what == "secret-argument-2":
-                    raise ValueError("secret-error")
-                return f"secret-result {heard}"
-
-            for number in (1, 2):
-                run = await confide.options(workflow_id=f"r{number}").start(f"secret-argument-{number}")
-                await run.signal("word", "secret-signal")
-                await asyncio.wait([asyncio.ensure_future(run.result())])
-        seen = []
-        for number in (1, 2):
-            for path in ("", "/history", "/why"):
-                seen.append((await place.ask("GET", f"/workflows/r{number}{path}", reader)).text)
-            status = client_pb2.GetStatusRequest(namespace="orders", id=f"r{number}")
-            seen.append(str(await place.call("ClientService", "GetWorkflowStatus", status, reader)))
-        seen += [(await place.ask("GET", path, reader)).text for path in ("/workflows", "/observability/summary")]
-        assert not [text for text in seen if "secret" in text]
-        assert "SignalReceived" in seen[1]
-        refused = await place.ask("GET", "/workflows/r1/result", reader)
-        assert refused.status_code == 403
-        client = place.tokens["client"]
-        assert "secret-result secret-signal" in (await place.ask("GET", "/workflows/r1", client)).text
-        assert "secret-error" in (await place.ask("GET", "/workflows/r2/history", client)).text
-
-
 async def test_a_revoked_token_loses_its_worker_within_two_seconds():
     async with guarded_place() as place:
         token = place.tokens["worker"]

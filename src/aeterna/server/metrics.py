@@ -12,27 +12,33 @@ import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from aeterna.durable.core.events import StepCompleted, StepFailed
 from aeterna.durable.core.states import FINAL, State
 from aeterna.durable.engine.coordinator.coordinator import Coordinator
 from aeterna.durable.engine.coordinator.desk import NamespaceDesk
+from aeterna.durable.operations.summary import summary
 from aeterna.durable.operations.workers import list_workers, room_of
 from aeterna.durable.stores.contract import (
     Append,
     Appended,
     Created,
     CreateRun,
+    Events,
     FencedOff,
     FireSchedule,
     MessageKind,
     Outcome,
     Post,
     Posted,
+    Sealed,
     Write,
 )
 from aeterna.kernel.errors import StoreError
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+COMMIT_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+WRITES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048)
 RUN_SECONDS = (0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0, 86_400.0)
 UNDER_WAY_MAX = 100_000
 METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})
@@ -52,9 +58,19 @@ class Metrics:
         self.fenced = self._counter("writes_fenced_total", "writes refused: the run was another's by then", "namespace")
         self.posted = self._counter("messages_total", "signals and other messages to runs", "namespace", "kind")
         self.grpc = self._counter("grpc_requests_total", "calls that came, streams too", "method")
+        self.commit_seconds = self._histogram(
+            "commit_seconds", "how long a transaction of the store took", COMMIT_SECONDS
+        )
+        self.commit_writes = self._histogram("commit_writes", "writes that shared one transaction", WRITES)
+        self.step_seconds = self._histogram("step_seconds", "how long a step's last attempt took", SECONDS)
         self.http = self._counter("http_requests_total", "requests answered", "method", "status")
         self.http_seconds = self._histogram("http_request_seconds", "how long they took", SECONDS, "method")
         self.runs = self._gauge("runs", "runs by state", "namespace", "state")
+        self.stuck = self._gauge("runs_stuck", "runs that should move and do not", "namespace")
+        self.oldest_pending = self._gauge(
+            "pending_oldest_seconds", "how long the run waits that waits longest for its start", "namespace"
+        )
+        self.sessions = self._gauge("sessions", "sessions of workers that are connected to this server", "namespace")
         self.pending = self._gauge("queue_pending", "runs that wait for their start", "namespace", "queue")
         self.running = self._gauge("queue_running", "runs that have a place in the queue", "namespace", "queue")
         self.oldest = self._gauge("queue_oldest_seconds", "how long the oldest of them waits", "namespace", "queue")
@@ -98,6 +114,13 @@ class Metrics:
     def _watch(self, desk: NamespaceDesk) -> None:
         """Count what is written through a desk."""
         desk.listen_writes(_Watcher(self, desk).see)
+        seconds, writes = self.commit_seconds.labels(desk.name), self.commit_writes.labels(desk.name)
+
+        def measured(count: int, took_us: int) -> None:
+            seconds.observe(took_us / 1e6)
+            writes.observe(count)
+
+        desk.listen_commits(measured)
 
     async def page(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The page that Prometheus reads: an ASGI application."""
@@ -123,22 +146,26 @@ class Metrics:
         return generate_latest(self._registry)
 
     async def _read(self, name: str, desk: NamespaceDesk) -> None:
-        counts: dict[Any, int] = dict(await desk.store.count_runs())
+        found = await summary(desk)
         for state in State:
-            self.runs.labels(name, state.value).set(counts.get(state, 0))
-        now_us = desk.clock.now_us()
-        for queue in await desk.store.list_queues():
+            self.runs.labels(name, state.value).set(found.runs[state.value])
+        for queue in found.queues:
             labels = (name, queue.queue.name)
             self.pending.labels(*labels).set(queue.pending)
             self.running.labels(*labels).set(queue.running)
-            waits_us = 0 if queue.oldest_us is None else now_us - queue.oldest_us
-            self.oldest.labels(*labels).set(waits_us / 1e6)
-        workers = await list_workers(desk)
-        self.workers.labels(name).set(len(workers))
+            self.oldest.labels(*labels).set(_waits_s(found.at_us, queue.oldest_us))
+        self.oldest_pending.labels(name).set(_waits_s(found.at_us, found.oldest_pending_us))
+        self.stuck.labels(name).set(found.stuck_count)
+        self.workers.labels(name).set(found.workers)
+        self.sessions.labels(name).set(len(desk.sessions))
         self.handed_over.labels(name).set(desk.dispatch.balancer.handed_over)
-        for worker in workers:
+        for worker in await list_workers(desk):
             self.held.labels(name, worker.number, worker.name).set(worker.runs)
             self.room.labels(name, worker.number, worker.name).set(room_of(worker) or 0)
+
+
+def _waits_s(now_us: int, since_us: int | None) -> float:
+    return 0.0 if since_us is None else max(now_us - since_us, 0) / 1e6
 
 
 class _Watcher:
@@ -153,6 +180,7 @@ class _Watcher:
         self._run_seconds = metrics.run_seconds.labels(name)
         self._events = metrics.events.labels(name)
         self._fenced = metrics.fenced.labels(name)
+        self._step_seconds = metrics.step_seconds.labels(name)
         self._posted = {kind: metrics.posted.labels(name, kind.value) for kind in MessageKind}
         self._began_us: dict[int, int] = {}
 
@@ -163,6 +191,8 @@ class _Watcher:
             match write, outcome:
                 case Append(), Appended():
                     events += len(write.events)
+                    for took_us in _steps_us(write.events):
+                        self._step_seconds.observe(took_us / 1e6)
                     if write.head is not None and write.head.state.is_final:
                         self._end(write.key, write.head.state)
                 case Append(), FencedOff():
@@ -190,6 +220,12 @@ class _Watcher:
         began_us = self._began_us.pop(key, None)
         if began_us is not None:
             self._run_seconds.observe((self._now_us() - began_us) / 1e6)
+
+
+def _steps_us(events: Events) -> Sequence[int]:
+    if isinstance(events, Sealed):
+        return events.steps_us
+    return [event.duration_us for event in events if isinstance(event, StepCompleted | StepFailed)]
 
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"

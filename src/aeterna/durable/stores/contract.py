@@ -67,10 +67,12 @@ class RunRow(msgspec.Struct, frozen=True):
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """Events as one encoded segment (see ``core.segment``): what a server passes on without unpacking."""
+    """Events as one encoded segment (see ``core.segment``): what a server passes on without unpacking.
+    ``steps_us``: how long the steps took whose ends are among them, for those who count."""
 
     count: int
     body: bytes
+    steps_us: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return self.count

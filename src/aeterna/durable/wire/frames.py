@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
-from aeterna.durable.core.events import Payload
+from aeterna.durable.core.events import Payload, StepCompleted, StepFailed
 from aeterna.durable.stores.contract import (
     Append,
     Appended,
@@ -127,7 +127,8 @@ def _append_from(write: pb.Append) -> Append:
 
 def _sealed(segment: records_pb2.Segment) -> Events:
     events = events_from(segment)
-    return Sealed(len(events), segment.body) if events else ()
+    ends = [event for event in events if isinstance(event, StepCompleted | StepFailed)]
+    return Sealed(len(events), segment.body, tuple(event.duration_us for event in ends)) if events else ()
 
 
 def _head_to(head: Head) -> pb.Head:

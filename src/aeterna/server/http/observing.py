@@ -22,7 +22,11 @@ from aeterna.server.redaction import summary_without_payloads
 Json = dict[str, Any]
 EVENTS: Json = {
     "text/event-stream": {
-        "schema": {"type": "string"},
+        "schema": {
+            "type": "object",
+            "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+            "description": "`data` is JSON: `subject`, and `run` (or null) where it is about a run",
+        },
         "example": 'id: 12-3\nevent: ended\ndata: {"subject": "order-7", "run": {}}\n\n',
     }
 }

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from aeterna.durable.stores.contract import Outcome, Store, Write
+from aeterna.kernel.clock import Clock
 from aeterna.kernel.errors import AeternaError, InvariantError, StoreError
 
 log = logging.getLogger("aeterna.committer")
@@ -23,6 +24,8 @@ WRITES_PER_COMMIT_MAX = 2048
 Answer = list[Outcome] | AeternaError
 Told = Callable[[Answer], None]
 Observer = Callable[[Sequence[Write], Sequence[Outcome]], None]
+Measured = Callable[[int, int], None]
+"""Given after each commit: how many writes it had, and how long it took, in microseconds."""
 Submission = tuple[Sequence[Write], Told]
 
 
@@ -31,9 +34,9 @@ class Committer:
 
     ``observer`` sees every submission that went through, before whoever submitted it."""
 
-    def __init__(self, store: Store, observer: Observer) -> None:
+    def __init__(self, store: Store, observer: Observer, clock: Clock, measured: Measured = lambda *_: None) -> None:
         lanes = getattr(store, "commit_shards", 1)
-        self._lanes = [_Lane(store, observer) for _ in range(max(1, lanes))]
+        self._lanes = [_Lane(store, observer, clock, measured) for _ in range(max(1, lanes))]
 
     def submit(self, writes: Sequence[Write], told: Told, lane: int) -> None:
         """Carry the writes out, in order and in one transaction, and call ``told`` with their outcomes or the error,
@@ -78,8 +81,10 @@ class _Lane:
     A commit runs in a plain callback of the loop where the store can do it at once; otherwise in the task of
     `serve`."""
 
-    def __init__(self, store: Store, observer: Observer) -> None:
+    def __init__(self, store: Store, observer: Observer, clock: Clock, measured: Measured) -> None:
         self._store = store
+        self._clock = clock
+        self._measured = measured
         self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._queue: list[Submission] = []
@@ -116,14 +121,16 @@ class _Lane:
         if self._is_closed:
             return
         batch = self._take()
+        writes, began_us = _flat(batch), self._clock.monotonic_us()
         try:
-            outcomes = self._store.commit_at_once(_flat(batch))
+            outcomes = self._store.commit_at_once(writes)
         except Exception:  # noqa: BLE001 - nothing was written, and the task is the place to try again or to fail
             outcomes = None
         if outcomes is None:
             self._handed = batch
             self._wake.set()
         else:
+            self._measured(len(writes), self._clock.monotonic_us() - began_us)
             self._tell(batch, outcomes)
             self._go_on()
 
@@ -168,14 +175,17 @@ class _Lane:
         return list(_shares(batch, answer))
 
     async def _attempt(self, writes: Sequence[Write]) -> Answer:
+        began_us = self._clock.monotonic_us()
         try:
-            return await self._store.commit(writes)
+            outcomes = await self._store.commit(writes)
         except AeternaError as error:
             log.error("commit failed: %s", error, extra={"action": "commit_failed"})
             return error
         except Exception as error:
             log.exception("commit failed", extra={"action": "commit_failed"})
             return InvariantError(f"the store failed in an unexpected way: {type(error).__name__}: {error}")
+        self._measured(len(writes), self._clock.monotonic_us() - began_us)
+        return outcomes
 
     def _tell(self, batch: list[Submission], outcomes: list[Outcome]) -> None:
         for submission, share in zip(batch, _shares(batch, outcomes), strict=True):

@@ -14,7 +14,7 @@ from typing import Any
 from aeterna.durable.core.events import Payload
 from aeterna.durable.core.fold import Run
 from aeterna.durable.engine.coordinator.attached import Attached, Held
-from aeterna.durable.engine.coordinator.committer import Committer, Observer
+from aeterna.durable.engine.coordinator.committer import Committer, Measured, Observer
 from aeterna.durable.engine.coordinator.dispatch import Dispatch
 from aeterna.durable.engine.coordinator.end_waiters import EndWaiters
 from aeterna.durable.engine.coordinator.lookout import DeskLookout
@@ -73,6 +73,7 @@ class NamespaceDesk:
         self._schedules = ScheduleService(self)
         self._listeners: list[Outlook] = []
         self._write_listeners: list[Observer] = []
+        self._commit_listeners: list[Measured] = []
         self._creators: dict[str, Attached] = {}
         self._renewed_us = 0
 
@@ -82,7 +83,7 @@ class NamespaceDesk:
         """Open the store; raises its error."""
         self.store.watch(self._hear)
         await self.store.open()
-        self.committer = Committer(self.store, self._committed)
+        self.committer = Committer(self.store, self._committed, self.clock, self._measured)
         await self._open_session()
         await self.dispatch.look_for_queues()
 
@@ -214,6 +215,10 @@ class NamespaceDesk:
         self._write_listeners.append(observer)
         return lambda: self._write_listeners.remove(observer)
 
+    def listen_commits(self, observer: Measured) -> None:
+        """Call ``observer`` after each commit, for as long as the desk is open."""
+        self._commit_listeners.append(observer)
+
     # What the sessions of workers ask.
 
     def creator(self, run_id: str, attached: Attached) -> None:
@@ -236,6 +241,10 @@ class NamespaceDesk:
         self.dispatch.look()
         if self.store.is_shared:
             self.store.notify([SOME_RUNS])
+
+    def _measured(self, writes: int, took_us: int) -> None:
+        for observer in self._commit_listeners:
+            observer(writes, took_us)
 
     def _committed(self, writes: Sequence[Write], outcomes: Sequence[Outcome]) -> None:
         """In the order of the commits, from a plain callback or the committer's task."""
