@@ -15,6 +15,17 @@ async def leased(store: Store, at_us: int = 0, name: str = "") -> int:
     return await store.open_session(at_us, "host", 42, lease_us=LEASE_US, name=name)
 
 
+async def crashes_after_a_life(store: Store, key: int, count: int, head: Head | None = None, *, died: bool) -> int:
+    """How many crashes run A has after one more session has taken it, recorded so much, and ended."""
+    session = await leased(store)
+    (row,) = await store.claim(session, 10, 1)
+    await store.commit([append(key, row.length, row.epoch, count, head)])
+    await store.close_session(session, 20, died=died)
+    found = await store.get_run("A")
+    assert found is not None
+    return found.crashes
+
+
 async def test_sessions_with_leases_live_beside_each_other_until_their_leases_are_over(store: Store) -> None:
     await store.open()
     one, two = await leased(store), await leased(store, name="second")
@@ -92,13 +103,7 @@ async def test_a_death_after_progress_and_an_orderly_end_are_no_crash(store: Sto
     await store.open()
     key = await add_run(store, "A")
     for died, count in ((True, 2), (False, 0)):
-        session = await leased(store)
-        (row,) = await store.claim(session, 10, 1)
-        await store.commit([append(key, row.length, row.epoch, count)])
-        await store.close_session(session, 20, died=died)
-        found = await store.get_run("A")
-        assert found is not None
-        assert found.crashes == 0
+        assert await crashes_after_a_life(store, key, count, died=died) == 0
     await store.close()
 
 
@@ -168,20 +173,9 @@ async def test_a_death_while_a_run_that_was_taken_over_waits_is_no_crash(store: 
     await store.open()
     key = await add_run(store, "A")
     for died_while in (Detail.SLEEPING, Detail.WAITING_CHILD, Detail.WAITING_SIGNAL, Detail.RETRYING, Detail.PAUSED):
-        session = await leased(store)
-        (row,) = await store.claim(session, 10, 1)
-        await store.commit([append(key, row.length, row.epoch, 1, Head(State.RUNNING, died_while))])
-        await store.close_session(session, 20, died=True)
-        found = await store.get_run("A")
-        assert found is not None
-        assert found.crashes == 0
+        assert await crashes_after_a_life(store, key, 1, Head(State.RUNNING, died_while), died=True) == 0
     # Nothing is recorded: it was being brought to where it waits, and that may have been what killed the process.
-    session = await leased(store)
-    await store.claim(session, 30, 1)
-    await store.close_session(session, 40, died=True)
-    found = await store.get_run("A")
-    assert found is not None
-    assert found.crashes == 1
+    assert await crashes_after_a_life(store, key, 0, died=True) == 1
     await store.close()
 
 

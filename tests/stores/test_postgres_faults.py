@@ -133,6 +133,8 @@ async def test_damage_is_named_and_never_read(
         ("57P03", StoreError, "starting or stopping", Verdict.UNDONE),
         ("57P01", StoreError, "starting or stopping", Verdict.LOST),
         ("40001", StoreError, "Look at the server's log", Verdict.UNDONE),
+        ("40P01", StoreError, "Look at the server's log", Verdict.UNDONE),
+        ("08003", StoreError, "a network leads there", Verdict.LOST),
         ("26000", StoreError, "pool=transaction", Verdict.FINAL),
         ("28P01", StoreError, "user and password", Verdict.FINAL),
         ("08006", StoreError, "a network leads there", Verdict.LOST),

@@ -12,7 +12,7 @@ import pytest
 from aeterna.durable.stores.contract import RunQuery
 from aeterna.durable.stores.sqlite import SqliteReader, SqliteStore
 from aeterna.durable.stores.sqlite.header import APPLICATION_ID
-from aeterna.kernel.errors import StoreCorruptError, StoreTooNewError
+from aeterna.kernel.errors import StoreCorruptError, StoreError, StoreTooNewError
 from tests.stores.samples import create
 
 
@@ -116,29 +116,29 @@ async def test_rows_that_contradict_each_other_are_named(tmp_path: Path) -> None
     await store.close()
 
 
-async def test_another_programs_database_is_refused_and_untouched(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
+async def require_refused_untouched(path: Path, sql: str, error: type[StoreError], match: str) -> None:
+    """After this SQL neither an engine nor a reader opens the file, and nothing in it changes."""
     db = apsw.Connection(str(path))
-    db.execute("CREATE TABLE precious (x); INSERT INTO precious VALUES (1)")
+    db.execute(sql)
     db.close()
     before = path.read_bytes()
     for opening in (SqliteStore(path), SqliteReader(path)):
-        with pytest.raises(StoreCorruptError, match=r"store\.db is not an Aeterna store"):
+        with pytest.raises(error, match=match):
             await opening.open()
     assert path.read_bytes() == before
+
+
+async def test_another_programs_database_is_refused_and_untouched(tmp_path: Path) -> None:
+    sql = "CREATE TABLE precious (x); INSERT INTO precious VALUES (1)"
+    match = r"store\.db is not an Aeterna store"
+    await require_refused_untouched(tmp_path / "store.db", sql, StoreCorruptError, match)
 
 
 async def test_a_newer_store_is_refused_and_untouched(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     await make_store(path)
-    db = apsw.Connection(str(path))
-    db.execute("PRAGMA user_version = 77")
-    db.close()
-    before = path.read_bytes()
-    for opening in (SqliteStore(path), SqliteReader(path)):
-        with pytest.raises(StoreTooNewError, match=r"store\.db has version 77, newer than 2\b"):
-            await opening.open()
-    assert path.read_bytes() == before
+    match = r"store\.db has version 77, newer than 2\b"
+    await require_refused_untouched(path, "PRAGMA user_version = 77", StoreTooNewError, match)
 
 
 async def test_a_marked_file_without_a_version_is_damaged(tmp_path: Path) -> None:
