@@ -152,9 +152,8 @@ class Engine:
                     self._tasks.create_task(self.lookout.serve(), name="aeterna-lookout"),
                     self._tasks.create_task(self.schedules.serve(), name="aeterna-schedules"),
                     self._tasks.create_task(self.tenure.serve(), name="aeterna-tenure"),
+                    self._tasks.create_task(serve_retention(self.store, self.clock, self.options)),
                 ]
-                if self.options.retention_us is not None or self.options.tends_store:
-                    services.append(self._tasks.create_task(serve_retention(self.store, self.clock, self.options)))
                 ready.set_result(None)
                 try:
                     await self._end
