@@ -21,6 +21,8 @@ __all__ = ["ServerClient", "quoted"]
 
 CONNECT_S = 5.0
 TIMEOUT_S = 30.0
+TRY_S = 5.0
+"""So long one of several addresses may be silent."""
 QUIET_S = 45.0
 """A stream of changes has a sign of life every 15 s."""
 
@@ -33,6 +35,7 @@ class ServerClient:
 
     def __init__(self, choice: ServerChoice) -> None:
         self._choice = choice
+        self._addresses = list(choice.addresses)
         self._connection: HttpConnection | None = None
         self._address = choice.addresses[0]
 
@@ -93,14 +96,19 @@ class ServerClient:
         return document
 
     def _answer(self, method: str, target: str, body: bytes, timeout_s: float, *, is_safe: bool) -> Answer:
-        tries = len(self._choice.addresses) if is_safe else 1
-        for last_try in range(tries):
+        tries = len(self._addresses) if is_safe else 1
+        for left in reversed(range(tries)):
             connection = self._connected()
+            # One that hangs must not take the time of the others; who asks for a long wait says so.
+            patience_s = min(timeout_s, TRY_S) if left and timeout_s == TIMEOUT_S else timeout_s
             try:
-                return connection.request(method, target, body, timeout_s)
+                return connection.request(method, target, body, patience_s)
             except OSError as error:
                 self._drop()
-                if last_try == tries - 1:
+                # The next connection is to another address.
+                self._addresses.remove(self._address)
+                self._addresses.append(self._address)
+                if not left:
                     raise self._silent(error) from error
         raise AssertionError("the loop returns or raises")
 
@@ -108,7 +116,7 @@ class ServerClient:
         if self._connection is not None:
             return self._connection
         problems = []
-        for address in self._choice.addresses:
+        for address in self._addresses:
             try:
                 connected = self._open(address)
             except OSError as error:

@@ -330,7 +330,6 @@ class Engine:
         self.residents.remove(runner)
         runner.close()
         self.claims.room_made()
-        # Perhaps it has ended there.
         self.lookout.look_for(runner.id)
 
     def stuck(self, runner: Runner, error: Exception) -> None:

@@ -16,7 +16,7 @@ from aeterna.durable.stores.contract import FullStore, Notice, Outcome, Write
 from aeterna.durable.stores.remote.credentials import Credentials
 from aeterna.durable.stores.remote.records import RemoteRecords
 from aeterna.durable.stores.remote.talking import Talking
-from aeterna.durable.stores.remote.unary import CALL_S, Unary
+from aeterna.durable.stores.remote.unary import Unary
 from aeterna.durable.wire.convert import error_from, state_from
 from aeterna.durable.wire.generated import admin_pb2 as admin
 from aeterna.durable.wire.generated import client_pb2 as pb
@@ -208,7 +208,7 @@ class RemoteWorld:
         """As `await_result`."""
         return await self.await_result(run_id, timeout_s)
 
-    async def _ask(self, method: str, request: Any, timeout_s: float | None = CALL_S) -> Any:
+    async def _ask(self, method: str, request: Any, timeout_s: float | None = None) -> Any:
         return await self._unary.ask("ClientService", method, request, timeout_s)
 
 

@@ -10,6 +10,7 @@ from aeterna.kernel.errors import AeternaError, StoreError, UsageError
 
 AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 """The server is not there, or about to go: another address, or a later time, may do."""
+AWAY_OR_SILENT = AWAY | {grpc.StatusCode.DEADLINE_EXCEEDED}
 
 _USAGE = frozenset(
     {

@@ -101,6 +101,7 @@ class Line:
         self._frames: deque[pb.WorkerFrame] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
+        self._distrusted = asyncio.Event()
         self._batches: dict[int, _Batch] = {}
         self._calls: dict[int, tuple[asyncio.Future[list[pb.Reply]], list[pb.Reply]]] = {}
         self._problem: AeternaError | None = None
@@ -221,6 +222,7 @@ class Line:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write(call))
+                group.create_task(self._end_if_distrusted())
                 while (frame := await call.read()) is not grpc.aio.EOF:
                     self._hear(frame)
                     for query in frame.queries:
@@ -232,6 +234,11 @@ class Line:
             pass
         except* (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError) as failures:
             log.info("the stream ended: %s", failures.exceptions[0], extra={"action": "stream_ended"})
+
+    async def _end_if_distrusted(self) -> None:
+        self._distrusted.clear()
+        await self._distrusted.wait()
+        raise _Ended
 
     async def _write(self, call: Any) -> None:
         while True:
@@ -341,6 +348,13 @@ class Line:
         if self.is_connected:
             self._frame(16).credits.CopyFrom(credit)
 
+    def distrust(self) -> StoreError:
+        """The server does not answer though its stream stands: try the next address. Returns what can be said of it."""
+        self._problem = StoreError(f"server {self._address} is silent")
+        log.warning("%s", self._problem, extra={"action": "server_silent"})
+        self._distrusted.set()
+        return self._problem
+
     def _say_again(self) -> None:
         for batch in self._batches.values():
             if batch.was_sent:
@@ -379,4 +393,4 @@ class Line:
 
 
 class _Ended(Exception):  # noqa: N818 - ends the group, and is no error
-    """The server ended the stream."""
+    """The stream has ended, or is given up."""

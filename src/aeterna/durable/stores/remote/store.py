@@ -5,6 +5,7 @@ costs no round trip. Everything that others did is told by the server; so nothin
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -40,6 +41,9 @@ log = logging.getLogger("aeterna.remote")
 
 ENOUGH_ROOM = 64
 """While the server knows of so much room, it is not told of a little more."""
+
+ANSWERS_PER_LEASE = 4
+"""A server that is silent for longer than that part of a lease may hang, and the session has to be saved elsewhere."""
 
 _NO_OUTCOME = FencedOff()
 
@@ -124,7 +128,11 @@ class RemoteStore(RemoteRegistry):
         line = self._line
         if line is None or line.session is None or line.session not in sessions:
             return []
-        (reply,) = await self.call(pb.Call(renew_us=self.lease_us))
+        try:
+            async with asyncio.timeout(self.lease_us / 1e6 / ANSWERS_PER_LEASE):
+                (reply,) = await self.call(pb.Call(renew_us=self.lease_us))
+        except TimeoutError:
+            raise line.distrust() from None
         return [line.session] if reply.count else []
 
     async def expire_sessions(self, now_us: int) -> list[int]:

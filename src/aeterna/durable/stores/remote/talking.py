@@ -15,6 +15,7 @@ import grpc
 
 from aeterna.durable.stores.remote.credentials import Credentials
 from aeterna.durable.stores.remote.failures import AWAY, error_of
+from aeterna.durable.stores.remote.unary import TRY_S
 from aeterna.durable.wire.frames import error_named
 from aeterna.durable.wire.generated import client_pb2 as pb
 from aeterna.durable.wire.services import Caller
@@ -45,6 +46,9 @@ class Talking:
         self._unsaid: list[pb.TalkFrame.Item] = []
         self._forgotten: list[int] = []
         self._wake = asyncio.Event()
+        self._try_s = TRY_S if len(addresses) > 1 else None
+        self._call: Any = None
+        self._given_up: Any = None
         self._main: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -65,6 +69,8 @@ class Talking:
         self._items[item.number] = (item, future)
         self._unsaid.append(item)
         self._wake.set()
+        if self._try_s is not None and not item.HasField("wait"):
+            loop.call_later(self._try_s, self._distrust, item.number)
         try:
             answer = await future
         except asyncio.CancelledError:
@@ -78,6 +84,12 @@ class Talking:
                 raise TimeoutError(failure.message)
             raise error_named(failure.kind, failure.message)
         return answer
+
+    def _distrust(self, number: int) -> None:
+        """The item is not answered yet: the server may hang, so another address is tried."""
+        if number in self._items and self._call is not None:
+            self._given_up = self._call
+            self._call.cancel()
 
     async def _serve(self) -> None:
         pause_s = PAUSE_FIRST_S
@@ -108,7 +120,7 @@ class Talking:
         """Until the stream ends; True if something was answered on it."""
         self._unsaid = [item for item, _ in self._items.values()]
         self._forgotten.clear()
-        call = Caller(channel)("ClientService", "Talk")(metadata=self._credentials.metadata())
+        call = self._call = Caller(channel)("ClientService", "Talk")(metadata=self._credentials.metadata())
         writing = asyncio.ensure_future(self._write(call))
         was_answered = False
         try:
@@ -116,7 +128,12 @@ class Talking:
                 was_answered = True
                 for answer in frame.answers:
                     self._answered(answer)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if call is not self._given_up or (task is not None and task.cancelling()):
+                raise
         finally:
+            self._call = None
             writing.cancel()
             await asyncio.wait([writing])
             if not writing.cancelled():
