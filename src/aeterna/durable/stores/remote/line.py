@@ -18,7 +18,8 @@ import grpc
 from aeterna.durable.core.events import Payload
 from aeterna.durable.stores.remote.credentials import Credentials
 from aeterna.durable.stores.remote.failures import error_of, is_final
-from aeterna.durable.wire.frames import failure_from, failure_to
+from aeterna.durable.stores.remote.unanswered import Unanswered
+from aeterna.durable.wire.frames import failure_to
 from aeterna.durable.wire.generated import records_pb2
 from aeterna.durable.wire.generated import worker_pb2 as pb
 from aeterna.durable.wire.services import Caller
@@ -71,19 +72,6 @@ class Listener(Protocol):
         ...
 
 
-class _Batch:
-    """A batch that is not answered. ``was_sent``: perhaps it was carried out."""
-
-    __slots__ = ("future", "message", "size", "was_repeated", "was_sent")
-
-    def __init__(self, message: pb.Batch, future: asyncio.Future[pb.BatchResult]) -> None:
-        self.message = message
-        self.future = future
-        self.size = message.ByteSize()
-        self.was_sent = False
-        self.was_repeated = False
-
-
 class Line:
     """One session's."""
 
@@ -102,8 +90,7 @@ class Line:
         self._bytes = 0
         self._wake = asyncio.Event()
         self._distrusted = asyncio.Event()
-        self._batches: dict[int, _Batch] = {}
-        self._calls: dict[int, tuple[asyncio.Future[list[pb.Reply]], list[pb.Reply]]] = {}
+        self._unanswered = Unanswered()
         self._problem: AeternaError | None = None
         self._giving_up: asyncio.TimerHandle | None = None
         self._is_over = False
@@ -144,7 +131,7 @@ class Line:
     def _end(self, error: StoreError) -> None:
         self._is_over = True
         self.is_connected = False
-        self._fail(error)
+        self._unanswered.fail(error)
 
     async def _serve(self, opened: asyncio.Future[None]) -> None:
         pause_s = PAUSE_FIRST_S
@@ -246,10 +233,7 @@ class Line:
                 self._wake.clear()
                 await self._wake.wait()
             frame = self._frames.popleft()
-            for batch in frame.batches:
-                waiting = self._batches.get(batch.number)
-                if waiting is not None:
-                    waiting.was_sent = True
+            self._unanswered.sent(frame)
             await call.write(frame)
 
     def _disconnected(self) -> None:
@@ -258,23 +242,18 @@ class Line:
         self.is_connected = False
         self._frames.clear()
         self._bytes = 0
-        self._fail_calls(StoreError(f"the connection to server {self._address} broke; ask again"))
+        self._unanswered.fail_calls(StoreError(f"the connection to server {self._address} broke; ask again"))
         if not self._is_over:
             self._giving_up = self._loop.call_later(PATIENCE_S, self._give_up)
 
     def _give_up(self) -> None:
         self._giving_up = None
-        self._fail(self._problem or StoreError(f"server {self._address} is away"))
+        self._unanswered.fail(self._problem or StoreError(f"server {self._address} is away"))
 
     # What the server says.
 
     def _hear(self, frame: pb.ServerFrame) -> None:
-        for result in frame.results:
-            batch = self._batches.pop(result.number, None)
-            if batch is not None and not batch.future.done():
-                batch.future.set_result(result)
-        for reply in frame.replies:
-            self._replied(reply)
+        self._unanswered.heard(frame)
         for delivery in frame.deliveries:
             self._listener.delivered(delivery)
         for notice in frame.notices:
@@ -282,22 +261,6 @@ class Line:
                 self._lost()
             else:
                 self._listener.noticed(notice)
-
-    def _replied(self, reply: pb.Reply) -> None:
-        waiting = self._calls.get(reply.number)
-        if waiting is None:
-            return
-        future, pieces = waiting
-        pieces.append(reply)
-        if reply.has_more:
-            return
-        del self._calls[reply.number]
-        if future.done():
-            return
-        if reply.HasField("failure"):
-            future.set_exception(failure_from(reply.failure))
-        else:
-            future.set_result(pieces)
 
     def _lost(self) -> None:
         if not self._is_over:
@@ -319,12 +282,10 @@ class Line:
         Raises `StoreError` if the server is away for too long, or the session is over: they may have been carried out
         all the same."""
         self._require()
-        number = next(self._numbers)
-        future: asyncio.Future[pb.BatchResult] = self._loop.create_future()
-        batch = self._batches[number] = _Batch(pb.Batch(number=number, writes=writes), future)
+        batch = self._unanswered.batch(pb.Batch(number=next(self._numbers), writes=writes))
         if self.is_connected:
             self._frame(batch.size).batches.append(batch.message)
-        return await future, batch.was_repeated
+        return await batch.future, batch.was_repeated
 
     async def call(self, call: pb.Call) -> list[pb.Reply]:
         """Ask something; the answer in pieces. Raises its error, and `StoreError` at once if the server is away."""
@@ -332,10 +293,9 @@ class Line:
         if not self.is_connected:
             raise self._problem or StoreError(f"server {self._address} is away")
         call.number = next(self._numbers)
-        future: asyncio.Future[list[pb.Reply]] = self._loop.create_future()
-        self._calls[call.number] = (future, [])
+        replies = self._unanswered.call(call.number)
         self._frame(call.ByteSize()).calls.append(call)
-        return await future
+        return await replies
 
     def say(self, call: pb.Call) -> None:
         """A call whose answer does not matter."""
@@ -356,12 +316,7 @@ class Line:
         return self._problem
 
     def _say_again(self) -> None:
-        for batch in self._batches.values():
-            if batch.was_sent:
-                batch.was_repeated = True
-                for write in batch.message.writes:
-                    if write.HasField("append"):
-                        write.append.is_repeat = True
+        for batch in self._unanswered.again():
             self._frame(batch.size).batches.append(batch.message)
 
     def _frame(self, size: int) -> pb.WorkerFrame:
@@ -377,19 +332,6 @@ class Line:
             raise SessionOverError(OVER)
         if self._problem is not None and self._giving_up is None and not self.is_connected:
             raise self._problem
-
-    def _fail(self, error: AeternaError) -> None:
-        batches, self._batches = self._batches, {}
-        for batch in batches.values():
-            if not batch.future.done():
-                batch.future.set_exception(error)
-        self._fail_calls(error)
-
-    def _fail_calls(self, error: AeternaError) -> None:
-        calls, self._calls = self._calls, {}
-        for future, _ in calls.values():
-            if not future.done():
-                future.set_exception(error)
 
 
 class _Ended(Exception):  # noqa: N818 - ends the group, and is no error

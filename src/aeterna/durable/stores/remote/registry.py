@@ -1,4 +1,5 @@
-"""What a worker asks its server over the session and nothing is kept of here: rows, counts, queues, schedules."""
+"""What a worker asks its server over the session and nothing is kept of here: rows, counts, queues, schedules; and
+what it leaves to the server."""
 
 from __future__ import annotations
 
@@ -128,3 +129,20 @@ class RemoteRegistry(ABC):
     async def list_tokens(self) -> list[TokenRow]:
         """Always raises `UsageError`, as `put_token`."""
         raise UsageError("tokens are listed with `aeterna token list --server`, not by a worker")
+
+    # What the server does by itself.
+
+    async def expire_sessions(self, now_us: int) -> list[int]:
+        """None here: the server ends sessions."""
+        return []
+
+    async def next_wake(self) -> int | None:
+        """None here: the server pushes what is due."""
+        return None
+
+    async def poisoned(self, limit: int) -> list[RunRow]:
+        """None here: the server sets them aside."""
+        return []
+
+    def set_crash_limit(self, limit: int) -> None:
+        """It is the server's that counts."""

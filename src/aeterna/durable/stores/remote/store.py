@@ -135,10 +135,6 @@ class RemoteStore(RemoteRegistry):
             raise line.distrust() from None
         return [line.session] if reply.count else []
 
-    async def expire_sessions(self, now_us: int) -> list[int]:
-        """The server does that."""
-        return []
-
     # Writing.
 
     async def commit(self, writes: Sequence[Write]) -> list[Outcome]:
@@ -230,17 +226,6 @@ class RemoteStore(RemoteRegistry):
     async def release_runs(self, session: int, except_keys: Sequence[int], *, at_us: int) -> int:
         """The server does that when a worker comes back."""
         raise UsageError("a worker's runs are given up one by one, or by the server")
-
-    async def next_wake(self) -> int | None:
-        """None: the server pushes what is due."""
-        return None
-
-    async def poisoned(self, limit: int) -> list[RunRow]:
-        """None: the server looks after them."""
-        return []
-
-    def set_crash_limit(self, limit: int) -> None:
-        """The server's counts."""
 
     # Messages and notices.
 
