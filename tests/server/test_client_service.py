@@ -54,6 +54,20 @@ async def test_a_run_from_its_start_to_its_result(tmp_path: Path) -> None:
         assert [type(event).__name__ for event in history][::3] == ["RunCreated", "RunCompleted"]
 
 
+async def test_what_is_wrong_is_said_without_the_place_of_the_store(tmp_path: Path) -> None:
+    async with served_in(tmp_path) as world:
+        await ask(world, "ClientService", "StartWorkflow", starting("doubled", b"j[[21],{}]", id="a"))
+        for method, request in (
+            ("GetWorkflowStatus", client.GetStatusRequest(namespace=NS, id="none")),
+            ("AwaitResult", client.AwaitResultRequest(namespace=NS, id="none")),
+            ("SignalWorkflow", client.SignalRequest(namespace=NS, id="none", name="go")),
+            ("QueryWorkflow", client.QueryRequest(namespace=NS, id="none", name="done")),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await ask(world, "ClientService", method, request)
+            assert caught.value.details() == f"no run has the id 'none' in namespace '{NS}'"
+
+
 async def test_waiting_has_a_time_limit_that_the_server_keeps(tmp_path: Path) -> None:
     async with served_in(tmp_path) as world:
         await ask(world, "ClientService", "StartWorkflow", starting("asked", b'j[["hi"],{}]', id="a"))

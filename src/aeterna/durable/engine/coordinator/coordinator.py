@@ -109,6 +109,8 @@ class Coordinator:
                 f"namespace {name!r} cannot be opened: {self.options.namespaces_max} are open, which is the limit"
             )
         store = self.namespaces.store(name)
+        # Messages that name the store go to clients, whom its place does not concern.
+        store.description = f"namespace {name!r}"
         store.set_crash_limit(self.options.crash_limit)
         desk = NamespaceDesk(name, store, self.clock, self.options)
         await desk.open()

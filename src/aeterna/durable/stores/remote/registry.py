@@ -143,6 +143,3 @@ class RemoteRegistry(ABC):
     async def poisoned(self, limit: int) -> list[RunRow]:
         """None here: the server sets them aside."""
         return []
-
-    def set_crash_limit(self, limit: int) -> None:
-        """It is the server's that counts."""

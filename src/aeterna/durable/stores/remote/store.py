@@ -227,6 +227,9 @@ class RemoteStore(RemoteRegistry):
         """The server does that when a worker comes back."""
         raise UsageError("a worker's runs are given up one by one, or by the server")
 
+    def set_crash_limit(self, limit: int) -> None:
+        """The server's counts."""
+
     # Messages and notices.
 
     async def inbox(self, run_id: str) -> list[Message]:
