@@ -115,6 +115,9 @@ def test_a_run_is_talked_to(at_server):
     assert (gone.code, "COMPLETED already" in gone.err) == (exit_codes.FAILED, True)
     forked = at_server("workflow", "fork", "a1", "1", "--id", "a2")
     assert "a2" in forked.out
+    for wrong in ((), ("1", "--step", "x"), ("--step", "x")):
+        refused = at_server("workflow", "fork", "a1", *wrong)
+        assert refused.code == exit_codes.USAGE, refused.err
     assert at_server("workflow", "terminate", "a2", "--json").json["run"]["state"] == "CANCELLED"
     assert at_server("workflow", "delete", "a1", "a2").out == "deleted 2 runs\n"
     missing = at_server("workflow", "status", "a1", "--json")

@@ -6,23 +6,24 @@ import pytest
 
 from aeterna.durable.core import events as ev
 from aeterna.durable.core.fold import fold
-from aeterna.durable.core.fork import fork_history
+from aeterna.durable.core.fork import fork_history, step_names, step_positions
 from tests.core.samples import ERROR, JSON
 
 CREATED = ev.RunCreated(1, "order", "1", JSON, "mother", "3.11")
 STARTED = ev.RunStarted(2, 7)
 STEP = ev.StepCompleted(3, "0", "a", 1, b"f", JSON)
+NOW_US = 1_000
 CHILD = ("0", "c", 1)
 
 
 def forked(*events: ev.AnyEvent, length: int = 99) -> list[ev.AnyEvent]:
-    return fork_history([CREATED, STARTED, *events], length, "first")
+    return fork_history([CREATED, STARTED, *events], length, "first", NOW_US)
 
 
 def test_it_is_a_run_of_its_own_that_remembers_where_it_comes_from() -> None:
-    created = ev.RunCreated(1, "order", "1", JSON, None, "3.11", "first")
+    created = ev.RunCreated(NOW_US, "order", "1", JSON, None, "3.11", "first")
     assert forked(STEP) == [created, STARTED, STEP]
-    assert fork_history(forked(STEP), 99, "second")[0] == created, "what is drawn follows from the first of all"
+    assert fork_history(forked(STEP), 99, "second", NOW_US)[0] == created, "what is drawn follows from the first of all"
 
 
 @pytest.mark.parametrize(("length", "kept"), [(0, 1), (1, 1), (2, 2), (3, 3), (4, 3)])
@@ -63,3 +64,25 @@ def test_signals_are_kept_without_their_numbers() -> None:
     fork = forked(ev.SignalReceived(3, 5, "id", "go", JSON))
     assert fork[2:] == [ev.SignalReceived(3, 0, "id", "go", JSON)]
     assert fold(fork).last_message == 0
+
+
+def test_a_step_is_where_the_history_tells_of_it_first() -> None:
+    """Counted as the history tells, across tasks; one that was tried again begins with its first attempt."""
+    retrying = ev.StepRetrying(3, "0.1", "b", 1, b"f", ERROR, 1, 9)
+    events: list[ev.AnyEvent] = [
+        CREATED,
+        STARTED,
+        ev.TimerStarted(2, "0", "a", 1, 9),
+        ev.StepCompleted(3, "0.2", "b", 1, b"f", JSON),
+        retrying,
+        STEP,
+        ev.StepCompleted(9, "0.1", "b", 1, b"f", JSON, 2),
+    ]
+    assert step_positions(events, "b") == [3, 4]
+    assert step_positions(events, "a") == [5]
+    assert step_positions(events, "c") == []
+    assert step_names(events) == ["b", "a"]
+
+
+def test_a_fork_from_the_first_step_has_not_begun() -> None:
+    assert step_positions([CREATED, STARTED, STARTED, STEP, STEP], "a") == [1]

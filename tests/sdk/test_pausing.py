@@ -9,7 +9,7 @@ import pytest
 from aeterna import App, Context, WorkflowCancelledError
 from aeterna.durable.core import events as ev
 from aeterna.kernel.clock import sleep
-from aeterna.kernel.errors import InvalidStateError
+from aeterna.kernel.errors import InvalidStateError, UsageError
 from aeterna.kernel.limits import Limits
 from aeterna.testing import Environment
 
@@ -159,5 +159,58 @@ def test_a_fork_keeps_what_came_before_and_decides_anew_what_comes_after() -> No
         await forked.signal("go", "elsewhere")
         assert await forked.result() == [*first[:2], "elsewhere"]
         assert executed == [first[1]]
+
+    Environment().run(app, scenario)
+
+
+@app.step
+async def stamped(moment: str) -> str:
+    executed.append(moment)
+    return moment
+
+
+@app.workflow
+async def timed(ctx: Context) -> str:
+    before = ctx.now().isoformat()
+    await part("one")
+    await stamped(before)
+    return before
+
+
+def test_a_fork_from_a_step_executes_it_again_and_knows_when_it_was_made_itself() -> None:
+    """What the code saw of the time is as it was, so that the history fits; the row tells of the fork."""
+
+    async def scenario(env: Environment) -> None:
+        run = await timed.start()
+        first = await run.result()
+        original = await run.status()
+        await env.sleep(3600)
+        executed.clear()
+        forked = await run.fork(from_step="stamped")
+        assert await forked.result() == first
+        assert executed == [first]
+        row = await forked.status()
+        assert row.created_us >= original.created_us + 3600 * 1_000_000
+        assert row.updated_us >= row.created_us
+
+    Environment().run(app, scenario)
+
+
+def test_a_fork_names_the_one_place_that_it_begins_at() -> None:
+    async def scenario(env: Environment) -> None:
+        run = await job.start("a")
+        await run.result()
+        executed.clear()
+        await (await run.fork(from_step="part", occurrence=3)).result()
+        assert executed == ["a-2"]
+        await (await run.fork(step=4)).result()
+        assert executed == ["a-2", "a-2"], "the earlier name of the position"
+        with pytest.raises(UsageError, match="recorded 3 of step 'part', there is no number 4"):
+            await run.fork(from_step="part", occurrence=4)
+        with pytest.raises(UsageError, match="no step 'prt'; there are 'part'"):
+            await run.fork(from_step="prt")
+        for position, step in ((None, None), (2, "part")):
+            with pytest.raises(UsageError, match="the number of an event, or the name of a step"):
+                await run.fork(position, from_step=step)
 
     Environment().run(app, scenario)

@@ -94,6 +94,24 @@ async def test_a_run_is_terminated_and_forked(tmp_path: Path) -> None:
         assert (await http.get("/api/workflows/again/result")).json()["result"] == "hello Bob"
 
 
+async def test_a_fork_waits_in_the_queue_of_the_first_one_and_begins_at_a_step(tmp_path: Path) -> None:
+    async with world_in(tmp_path) as world:
+        http = world.http
+        await http.put("/api/queues/one", json={"concurrency": 1})
+        wanted = {"workflow": "doubled", "args": [4], "id": "a", "queue": "one", "priority": 3, "share": "s"}
+        await http.post("/api/workflows", json=wanted)
+        async with world.app():
+            await http.get("/api/workflows/a/result")
+        forked = (await http.post("/api/workflows/a/fork", json={"position": 1})).json()["run"]
+        original = (await http.get("/api/workflows/a")).json()["run"]
+        assert {key: forked[key] for key in ("queue", "priority", "share", "requires")} == {
+            key: original[key] for key in ("queue", "priority", "share", "requires")
+        }
+        assert (forked["queue"], forked["state"], forked["detail"]) == ("one", "PENDING", "queued")
+        for wrong in ({}, {"position": 1, "step": "x"}, {"step": "nothing like it"}):
+            assert (await http.post("/api/workflows/a/fork", json=wrong)).status_code in (400, 422), wrong
+
+
 async def test_a_failure_is_told_with_its_class(tmp_path: Path) -> None:
     async with served_in(tmp_path) as served:
         run_id = await start(served.http, "failing")

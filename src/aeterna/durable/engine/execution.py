@@ -113,7 +113,8 @@ class Execution:
 
         Raises `NonDeterminismError` if the code does not wait for it.
         """
-        self.now_us = max(self.now_us, event.at_us)
+        if not self.now_us or not _is_creation_of_fork(event):
+            self.now_us = max(self.now_us, event.at_us)
         try:
             self._dispatch(event)
         except Mismatch as mismatch:
@@ -383,3 +384,8 @@ def _forget(task: RunTask[Any]) -> None:
             task.exception()
     else:
         task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def _is_creation_of_fork(event: ev.AnyEvent) -> bool:
+    """It comes after what the fork begins with, so that the time of the code is not its time."""
+    return type(event) is ev.RunCreated and event.origin != ""

@@ -11,7 +11,7 @@ from aeterna.durable.engine.failures import rebuild_error
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.operations.cancel import cancel
 from aeterna.durable.operations.describe import describe
-from aeterna.durable.operations.fork import fork
+from aeterna.durable.operations.fork import fork, position_of_step
 from aeterna.durable.operations.pause import pause
 from aeterna.durable.operations.query import query
 from aeterna.durable.operations.resume import resume
@@ -22,6 +22,7 @@ from aeterna.kernel.errors import (
     InvariantError,
     SerializationError,
     StepFailed,
+    UsageError,
     WorkflowCancelledError,
     WorkflowFailedError,
 )
@@ -95,9 +96,24 @@ class Handle(Generic[R]):
         """End the run at once, without its workflow seeing it: nothing is cleaned up. Prefer `cancel`."""
         await terminate(await self._app.world(), self.id, reason)
 
-    async def fork(self, step: int) -> Handle[R]:
-        """Start a new run that has everything this one had recorded before event number ``step`` of its history."""
-        forked = await fork(await self._app.world(), self.id, step)
+    async def fork(
+        self, position: int | None = None, *, from_step: str | None = None, occurrence: int = 1, step: int | None = None
+    ) -> Handle[R]:
+        """Start a new run that has everything this one had recorded before event number ``position`` of its history,
+        or before it recorded anything of the ``occurrence``-th step named ``from_step``, which is executed again.
+
+        ``step``: an earlier name of ``position``. Raises `UsageError` unless exactly one of them is given, and for what
+        the history does not have."""
+        world = await self._app.world()
+        given = [each for each in (position, from_step, step) if each is not None]
+        if len(given) != 1:
+            raise UsageError(
+                "a fork needs the number of an event, or the name of a step: fork(4) or fork(from_step='pay')"
+            )
+        number = position if step is None else step
+        if number is None:
+            number = await position_of_step(world, self.id, str(from_step), occurrence)
+        forked = await fork(world, self.id, number)
         return Handle(self._app, forked, self._result_type)
 
     def __repr__(self) -> str:

@@ -19,9 +19,9 @@ def events_of(events: Events) -> list[AnyEvent]:
 
 
 def first_and_last_us(events: Events) -> tuple[int, int]:
-    """When the first and the last of the events happened."""
+    """When the first of the events happened, and the latest of both ends: a fork is made after what it begins with."""
     plain = events_of(events) if isinstance(events, Sealed) else events
-    return plain[0].at_us, plain[-1].at_us
+    return plain[0].at_us, max(plain[0].at_us, plain[-1].at_us)
 
 
 def require_events(write: CreateRun) -> None:

@@ -69,7 +69,7 @@ class MemoryRun:
             epoch=0 if write.owner is None else 1,
             owner=None if is_final else owner,
             created_us=events[0].at_us,
-            updated_us=last_us,
+            updated_us=max(events[0].at_us, last_us),
             finished_us=last_us if is_final else None,
             claimed_length=len(events),
             events=events,

@@ -56,9 +56,11 @@ class Reason(Body):
 
 
 class Fork(Body):
-    """Begin a new run with the events before number ``position``."""
+    """Begin a new run with the events before number ``position``, or with those before step ``step``: one of both."""
 
-    position: int = Field(ge=1, le=INT_MAX)
+    position: int | None = Field(None, ge=1, le=INT_MAX)
+    step: str | None = Field(None, min_length=1, max_length=NAME_CHARS_MAX, description="this step is executed again")
+    occurrence: int = Field(1, ge=1, le=INT_MAX, description="which of the steps of that name")
     id: str | None = Field(None, min_length=1, max_length=ID_CHARS_MAX)
 
 

@@ -66,7 +66,7 @@ async def require_same_signal(store: Store, run_id: str, message_id: str, name: 
 async def require_same_fork(store: Store, run_id: str, position: int, forked: str) -> None:
     """Raise `WorkflowIdConflictError` if the fork that the key names was made at another position."""
     history, found = await store.history(run_id), await store.history(forked)
-    begun = fork_history(history, position, run_id)
+    begun = fork_history(history, position, run_id, found[0].at_us if found else 0)
     following = found[len(begun) : len(begun) + 1]
     # What the fork recorded itself happened at another time than anything it was given.
     was_given_more = any(

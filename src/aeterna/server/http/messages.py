@@ -11,13 +11,13 @@ from aeterna.durable.core.events import Payload
 from aeterna.durable.operations.cancel import cancel
 from aeterna.durable.operations.describe import describe
 from aeterna.durable.operations.event_records import value_of
-from aeterna.durable.operations.fork import fork
+from aeterna.durable.operations.fork import fork, position_of_step
 from aeterna.durable.operations.pause import pause
 from aeterna.durable.operations.query import query
 from aeterna.durable.operations.resume import resume
 from aeterna.durable.operations.signal import signal
 from aeterna.durable.operations.terminate import terminate
-from aeterna.kernel.errors import WorkflowIdConflictError
+from aeterna.kernel.errors import UsageError, WorkflowIdConflictError
 from aeterna.server.http import answers, bodies
 from aeterna.server.http.gate import Caller, RunId, may
 from aeterna.server.http.keys import IdempotencyKey, named_after, require_same_fork, require_same_signal
@@ -89,12 +89,13 @@ async def fork_workflow(
 ) -> Json:
     """A new run with the beginning of this one's history."""
     keyed = "" if body.id else named_after(idempotency_key, "fork", run_id)
+    position = await _position(caller, run_id, body)
     try:
-        forked = await fork(caller.desk, run_id, body.position, body.id or keyed or None)
+        forked = await fork(caller.desk, run_id, position, body.id or keyed or None)
     except WorkflowIdConflictError:
         if not keyed:
             raise
-        await require_same_fork(caller.desk.store, run_id, body.position, keyed)
+        await require_same_fork(caller.desk.store, run_id, position, keyed)
         forked = keyed
     return await _row(caller, forked)
 
@@ -104,6 +105,14 @@ async def query_workflow(run_id: RunId, body: bodies.Query, caller: Caller = may
     """Ask the code of a run; nothing is recorded."""
     arguments = _encode([body.args, body.kwargs], "the arguments", caller)
     return {"result": value_of(await query(caller.desk, run_id, body.name, arguments, body.timeout_s))}
+
+
+async def _position(caller: Caller, run_id: str, body: bodies.Fork) -> int:
+    if body.step is not None and body.position is None:
+        return await position_of_step(caller.desk, run_id, body.step, body.occurrence)
+    if body.position is None or body.step is not None:
+        raise UsageError("a fork needs a position, the number of an event, or a step, its name: give one of both")
+    return body.position
 
 
 def _encode(value: Any, what: str, caller: Caller) -> Payload:

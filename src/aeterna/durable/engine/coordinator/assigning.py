@@ -68,7 +68,7 @@ class Assigning:
             state=write.state,
             detail=write.detail,
             created_us=events[0].at_us,
-            updated_us=events[-1].at_us,
+            updated_us=max(events[0].at_us, events[-1].at_us),
             length=len(events),
             epoch=created.epoch,
             owner=attached.number,
