@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from random import Random
 
+from aeterna.kernel.clock import sleep
 from tests.cluster.observed import Interval
 from tests.cluster.processes import now_us
 from tests.cluster.world import LEASE_S, Cluster
@@ -47,7 +48,7 @@ class Nemesis:
             while order or loop.time() < end_s:
                 kind = order.pop() if order else self._rng.choice(self._kinds)
                 while self._present() is None:
-                    await asyncio.sleep(POLL_S)
+                    await sleep(POLL_S)
                 await self._acts[kind](group)
                 self.done[kind] += 1
                 await asyncio.sleep(self._rng.choice((0.1, 0.5, 1.5)))
@@ -79,7 +80,7 @@ class Nemesis:
         """One that has no session yet cannot be counted on."""
         worker = self.cluster.workers[number] = self.cluster.start_worker(number)
         while not await self.cluster.is_connected(worker):
-            await asyncio.sleep(POLL_S)
+            await sleep(POLL_S)
         self._gone.discard(number)
 
     async def _kill_server(self, group: asyncio.TaskGroup) -> None:

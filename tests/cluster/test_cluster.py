@@ -16,6 +16,7 @@ from tests.cluster.client import Client, plan_runs
 from tests.cluster.credentials import make_credentials
 from tests.cluster.hosts import can_have_spaces, relayed_hosts, spaced_hosts
 from tests.cluster.nemesis import Nemesis
+from tests.cluster.observed import Observed
 from tests.cluster.program import build
 from tests.cluster.results import IS_CHAOS, record
 from tests.cluster.world import Cluster, Shape, on_this_host
@@ -37,6 +38,13 @@ def postgres() -> Iterator[PostgresServer]:
     """A database of its own: it is going to crash."""
     with PostgresServer() as server:
         yield server
+
+
+def explained(found: list[str], seen: Observed) -> list[str]:
+    """What was violated, and the rows of two of the runs that it is about."""
+    broken = {version.run_id for version in seen.versions if any(f" {version.run_id}" in each for each in found)}
+    versions = [str(version) for version in seen.versions if version.run_id in sorted(broken)[:2]]
+    return [*found[:40], *versions[:60]]
 
 
 async def play(folder: Path, postgres: PostgresServer, shape: Shape, kinds: tuple[str, ...], seed: int) -> None:
@@ -62,9 +70,7 @@ async def play(folder: Path, postgres: PostgresServer, shape: Shape, kinds: tupl
             longest_standstill_s=longest_standstill_us(seen) / 1e6,
             executions=len(seen.executions), versions=len(seen.versions),
         )  # fmt: skip
-        broken = {version.run_id for version in seen.versions if any(f" {version.run_id}" in each for each in found)}
-        versions = [str(version) for version in seen.versions if version.run_id in sorted(broken)[:2]]
-        words = "\n".join([f"seed {seed}, {dict(nemesis.done)}", *found[:40], *versions[:60], cluster.words()])
+        words = "\n".join([f"seed {seed}, {dict(nemesis.done)}", *explained(found, seen), cluster.words()])
     assert not found, words
     assert results is not None, words
     assert results.result() == seen.expected

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("aeterna.engine")
 
 RENEWALS_PER_LEASE = 3
+TRIES_PER_LEASE = 20
+"""So often it is tried again, once it could not be renewed."""
 LEASE_US = 10_000_000
 """Where neither this process nor a server was told another one."""
 
@@ -59,12 +61,15 @@ class Tenure:
 
     async def serve(self) -> None:
         """Renew the lease for ever; ends by cancellation. At once without a lease."""
-        lease = self.lease
+        lease, tries = self.lease, RENEWALS_PER_LEASE
         while lease is not None:
-            await sleep(lease.duration_us / 1e6 / RENEWALS_PER_LEASE)
+            await sleep(lease.duration_us / 1e6 / tries)
             try:
                 await self._renew(lease)
+                tries = RENEWALS_PER_LEASE
             except StoreError as error:
+                # Steps may be waiting for it.
+                tries = TRIES_PER_LEASE
                 log.error("the lease could not be renewed: %s", error, extra={"action": "renew_failed"})
 
     async def _renew(self, lease: Lease) -> None:

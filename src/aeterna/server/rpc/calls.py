@@ -8,6 +8,7 @@ from typing import Any
 from aeterna.durable.core.segment import encode_segment
 from aeterna.durable.engine.coordinator.attached import Attached
 from aeterna.durable.engine.coordinator.desk import NamespaceDesk
+from aeterna.durable.operations.queues import put_queue
 from aeterna.durable.stores.contract import RunQuery
 from aeterna.durable.wire.convert import (
     message_to,
@@ -144,7 +145,7 @@ async def _list_queues(desk: NamespaceDesk, _: Attached, __: bool) -> Replies:
 
 
 async def _put_queue(desk: NamespaceDesk, _: Attached, queue: records_pb2.Queue) -> Replies:
-    await desk.store.put_queue(queue_from(queue))
+    await put_queue(desk, queue_from(queue))
     return [pb.Reply()]
 
 
