@@ -68,4 +68,7 @@ async def start(world: World, request: StartRequest) -> StartReply:
             f"workflow id {request.id!r} belongs to a run of workflow {outcome.row.workflow!r}, not "
             f"{request.workflow!r}: choose another id"
         )
+    if request.debounce:
+        # It may start sooner than it was to.
+        world.announce(Notice(NoticeKind.RUNS))
     return StartReply(outcome.row.id, is_new=False)

@@ -29,6 +29,7 @@ from aeterna.durable.stores.contract import (
     Appended,
     Created,
     CreateRun,
+    Exists,
     FullStore,
     Notice,
     NoticeKind,
@@ -257,6 +258,9 @@ class NamespaceDesk:
             elif isinstance(write, CreateRun):
                 if isinstance(outcome, Created):
                     self._created(write, outcome)
+                elif write.debounce and isinstance(outcome, Exists):
+                    # The run that is there may start sooner than it was to.
+                    self.dispatch.wakes_at(write.wake_us)
             elif isinstance(write, Post):
                 if isinstance(outcome, Posted) and outcome.owner is None:
                     self.claimable()
