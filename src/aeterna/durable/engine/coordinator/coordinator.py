@@ -14,7 +14,7 @@ from aeterna.durable.engine.coordinator.desk import NamespaceDesk
 from aeterna.durable.engine.coordinator.options import CoordinatorOptions
 from aeterna.durable.stores.contract import Namespaces
 from aeterna.kernel.clock import Clock, sleep
-from aeterna.kernel.errors import NamespaceNotFoundError, StoreError, UsageError
+from aeterna.kernel.errors import LimitExceededError, NamespaceNotFoundError, StoreError, UsageError
 
 log = logging.getLogger("aeterna.coordinator")
 
@@ -69,7 +69,8 @@ class Coordinator:
     async def namespace(self, name: str) -> NamespaceDesk:
         """The desk of a namespace, which comes to be when it is first named.
 
-        Raises `UsageError` for a name that cannot be one, or if there are too many, and the store's error."""
+        Raises `UsageError` for a name that cannot be one, `LimitExceededError` if there are too many, and the store's
+        error."""
         desk = self._desks.get(name)
         if desk is not None:
             return desk
@@ -105,7 +106,7 @@ class Coordinator:
         if self._main is None or self._end.is_set():
             raise StoreError("the server is stopping; ask another one, or this one when it is back")
         if len(self._desks) >= self.options.namespaces_max:
-            raise UsageError(
+            raise LimitExceededError(
                 f"namespace {name!r} cannot be opened: {self.options.namespaces_max} are open, which is the limit"
             )
         store = self.namespaces.store(name)
