@@ -26,7 +26,7 @@ def way(request: pytest.FixtureRequest) -> Callable[[World], Way]:
 async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
     async with asyncio.timeout(30):
         while not (found := await condition()):
-            await asyncio.sleep(0.02)
+            pass
         return found
 
 
