@@ -142,6 +142,23 @@ def test_a_run_that_waited_goes_back_to_the_worker_that_had_it():
     run(scenario)
 
 
+def test_a_run_goes_to_whoever_claimed_it_where_the_one_it_prefers_turns_out_to_be_over():
+    """The store knows that the session has ended, and this server does not yet."""
+
+    async def scenario():
+        async with serving(look_s=3600) as served, Worker(served) as one, Worker(served) as two:
+            desk = await served.desk()
+            numbers = [one.session, two.session]
+            gone, left = (one, two) if highest("a", numbers) == one.session else (two, one)
+            await open_to(desk, [one, two], 10)
+            await desk.store.close_session(gone.session, CLOCK.now_us(), died=True)
+            desk.sessions.find(gone.session).room = 1
+            await desk.commit(bound("a", "a", queue="q"))
+            assert [row.id for row in await claimed(left, 1, 10)] == ["a"]
+
+    run(scenario)
+
+
 def test_what_a_worker_died_with_stays_with_whoever_takes_it():
     """Passing it on would forget the crash, and a run that kills its workers would never be set aside."""
     sessions = Sessions(MemoryStore("orders"), CLOCK)

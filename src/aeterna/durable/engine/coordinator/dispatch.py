@@ -141,19 +141,26 @@ class Dispatch:
         """Bring runs to whom they are meant for; where that is not possible any more, to whoever has room."""
         while self._directed:
             passing = self._directed[0]
-            target = self._sessions.find(passing.taker)
-            if target is None or target.room <= 0:
-                target = self._sessions.find(passing.claimer)
-            row = None
-            if target is not None and not self._is_gone(passing):
-                row = await self._store.claim_run(target.number, passing.run_id, by_force=passing.claimer > 0)
+            found = None if self._is_gone(passing) else await self._claim_for(passing)
             # Not before: a store in trouble is asked again, and the answer may be all that was lost.
             self._directed.popleft()
-            if target is None or row is None:
+            if found is None:
                 self.look()
                 continue
+            target, row = found
             self._move_room(passing, target)
             await self._give(target, row)
+
+    async def _claim_for(self, passing: Passing) -> tuple[Attached, RunRow] | None:
+        """The run for its taker; for its claimer, who has not seen it, where the taker is full or over by now."""
+        for number in (passing.taker, passing.claimer):
+            target = self._sessions.find(number)
+            if target is None or (number == passing.taker and target.room <= 0):
+                continue
+            row = await self._store.claim_run(number, passing.run_id, by_force=passing.claimer > 0)
+            if row is not None:
+                return target, row
+        return None
 
     def _is_gone(self, passing: Passing) -> bool:
         """Whoever claimed it has gone since, and perhaps somebody else works on it."""
