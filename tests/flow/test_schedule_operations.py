@@ -8,6 +8,7 @@ import pytest
 from aeterna.durable.core.schedule import Overlap, ScheduleSpec
 from aeterna.durable.engine.coordinator.schedules import ScheduleService
 from aeterna.durable.operations.schedules import (
+    BACKFILL_MAX,
     backfill_schedule,
     delete_schedule,
     get_schedule,
@@ -19,7 +20,7 @@ from aeterna.durable.operations.schedules import (
     update_schedule,
 )
 from aeterna.durable.stores.contract import FencedOff, FireSchedule, Notice, NoticeKind, Outcome, Write
-from aeterna.kernel.errors import ConfigurationError, InvalidStateError, UsageError
+from aeterna.kernel.errors import ConfigurationError, InvalidStateError, LimitExceededError, UsageError
 from aeterna.testing.clock import START_US
 from tests.flow.desk import HOUR, MINUTE, TestDesk, desk, spec
 
@@ -181,6 +182,17 @@ async def test_a_backfill_that_is_paused_goes_on_where_it_was():
         await resume_schedule(world, name)
         await service.fire_due()
         assert await ids(world) == ["hourly@2026-01-01T01:00:00Z"]
+
+
+async def test_a_backfill_has_a_limit_that_its_refusal_names():
+    async with desk() as world:
+        await put_schedule(world, "often", spec(every_us=MINUTE))
+        world.wall.advance(BACKFILL_MAX * MINUTE)
+        end_us = START_US + BACKFILL_MAX * MINUTE
+        with pytest.raises(LimitExceededError, match=r"at most 10,000 runs.* may end before 2026-01-07T22:40:00Z"):
+            await backfill_schedule(world, "often", START_US, end_us)
+        assert [shown.row.id for shown in await list_schedules(world)] == ["often"]
+        await backfill_schedule(world, "often", START_US, end_us - 1)
 
 
 async def test_backfills_that_mean_nothing_are_refused():

@@ -14,10 +14,21 @@ from aeterna.durable.engine.calendars import timeline
 from aeterna.durable.engine.coordinator.schedules import creation, read_spec
 from aeterna.durable.operations.world import World, forwarded
 from aeterna.durable.stores.contract import FencedOff, FireSchedule, Notice, NoticeKind, ScheduleRow
-from aeterna.kernel.errors import ConfigurationError, InvalidStateError, ScheduleNotFoundError, UsageError
+from aeterna.kernel.clock import sleep
+from aeterna.kernel.errors import (
+    ConfigurationError,
+    InvalidStateError,
+    LimitExceededError,
+    ScheduleNotFoundError,
+    UsageError,
+)
 
 TRIES_MAX = 10
 """A row that changes each time it is to be changed is somebody's mistake."""
+BACKFILL_MAX = 10_000
+"""So many runs one backfill starts at most. What asks for more is a slip of the pen, or is to be done in parts."""
+_COUNTED_AT_ONCE = 200
+"""While times are counted, others have their turn after so many."""
 
 
 class Schedule(NamedTuple):
@@ -121,14 +132,16 @@ async def backfill_schedule(
 
     The runs have the ids they would have had, so those that exist are not started again. ``overlap``: one after the
     other (``buffer_all``) or all at once (``allow_all``). Raises `UsageError` for others, and if there is no such time,
-    and `ScheduleNotFoundError`.
+    `LimitExceededError` for more than `BACKFILL_MAX` of them, and `ScheduleNotFoundError`.
     """
     _check_backfill(world, end_us, overlap)
     spec = _repeating(schedule, read_spec(await _get(world, schedule)), start_us, end_us, overlap)
     backfill = f"{schedule}~{iso_utc(start_us)}~{iso_utc(end_us)}"
-    next_us = timeline(backfill, spec).next_us(start_us - 1)
+    plan = timeline(backfill, spec)
+    next_us = plan.next_us(start_us - 1)
     if next_us is None:
         raise UsageError(f"schedule {schedule!r} has no time from {iso_utc(start_us)} to {iso_utc(end_us)}")
+    await _check_count(schedule, plan, start_us, end_us)
     await world.store.put_schedule(ScheduleRow(backfill, _text(spec), next_us))
     world.announce(Notice(NoticeKind.SCHEDULES, backfill))
     return backfill
@@ -142,6 +155,19 @@ def _check_backfill(world: World, end_us: int, overlap: Overlap) -> None:
         )
     if end_us > world.clock.now_us():
         raise UsageError(f"a backfill ends at {iso_utc(end_us)}, which has not come: the schedule itself fires then")
+
+
+async def _check_count(schedule: str, plan: Timeline, start_us: int, end_us: int) -> None:
+    times = islice(plan.coming(start_us - 1), BACKFILL_MAX + 1)
+    for number, firing in enumerate(times):
+        if number == BACKFILL_MAX:
+            raise LimitExceededError(
+                f"a backfill starts at most {BACKFILL_MAX:,} runs, and schedule {schedule!r} has more times from "
+                f"{iso_utc(start_us)} to {iso_utc(end_us)}: do it in parts; the first one may end before "
+                f"{iso_utc(firing.nominal_us)}"
+            )
+        if number % _COUNTED_AT_ONCE == 0:
+            await sleep(0)
 
 
 def _repeating(schedule: str, spec: ScheduleSpec, start_us: int, end_us: int, overlap: Overlap) -> ScheduleSpec:
