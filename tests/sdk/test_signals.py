@@ -11,7 +11,7 @@ import pytest
 
 from aeterna import App, Context, WorkflowFailedError
 from aeterna.durable.core import events as ev
-from aeterna.kernel.errors import InvalidStateError, RunNotFoundError, SerializationError
+from aeterna.kernel.errors import InvalidStateError, RunNotFoundError, SerializationError, UsageError
 from aeterna.kernel.limits import Limits
 from aeterna.testing import Environment
 
@@ -221,5 +221,25 @@ def test_an_inbox_that_is_read_while_a_commit_is_on_its_way_gives_nothing_twice(
         await asyncio.gather(*[run.signal("word", number) for number in range(20)])
         assert sorted(await run.result()) == list(range(20))
         assert [number for number, _, _ in await signals_in(env, run.id)] == list(range(1, 21))
+
+    Environment().run(app, scenario)
+
+
+@app.workflow
+async def of_none(ctx: Context) -> str:
+    waits: list[Any] = []
+    try:
+        await ctx.wait_any(*waits)
+    except UsageError as error:
+        return str(error)
+    return "it waited"
+
+
+def test_the_first_of_none_is_a_mistake_that_is_told() -> None:
+    async def scenario(env: Environment) -> None:
+        assert (
+            await (await of_none.start()).result()
+            == "ctx.wait_any() waits for the first of several: give it one at least"
+        )
 
     Environment().run(app, scenario)

@@ -18,7 +18,7 @@ from aeterna.durable.core.retry import NO_RETRY, US_PER_S, RetryPolicy
 from aeterna.durable.engine.execution import Execution
 from aeterna.durable.sdk.step import Step, StepOptions, define_step, to_us
 from aeterna.kernel.clock import sleep
-from aeterna.kernel.errors import ConfigurationError
+from aeterna.kernel.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
     from aeterna.durable.sdk.workflow import Workflow
@@ -147,8 +147,10 @@ class Context:
     async def wait_any(self, *awaitables: Awaitable[T]) -> tuple[int, T]:
         """Wait for the first of several, ``await ctx.wait_any(ctx.wait_signal("yes"), ctx.sleep(60))``: returns its
         place, from 0, and its result, or raises its error. The others are cancelled, and signals that they wait for are
-        kept.
+        kept. Raises `UsageError` for none.
         """
+        if not awaitables:
+            raise UsageError("ctx.wait_any() waits for the first of several: give it one at least")
         tasks: list[asyncio.Future[T]] = []
         try:
             for awaitable in awaitables:
