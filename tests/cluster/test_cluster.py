@@ -49,8 +49,7 @@ def explained(found: list[str], seen: Observed) -> list[str]:
 
 async def play(folder: Path, postgres: PostgresServer, shape: Shape, kinds: tuple[str, ...], seed: int) -> None:
     """One scenario: runs begin while the nemesis rages, everything ends, and nothing was violated."""
-    rng = Random(seed)
-    planned = plan_runs(rng, RUNS, RAGE_S)
+    planned = plan_runs(rng := Random(seed), RUNS, RAGE_S)
     async with Cluster(folder, postgres, shape) as cluster:
         app = build(shape.credentials.server(cluster.server_list))
         client, nemesis = Client(app), Nemesis(cluster, rng, kinds)
