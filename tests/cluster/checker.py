@@ -221,19 +221,23 @@ def longest_standstill_us(seen: Observed) -> int:
 def standstills(seen: Observed) -> Iterator[tuple[str, int, Version]]:
     """How long each run that had begun and was due was not gone on with, each time, outages not counted.
 
-    Only what is recorded in its history counts as going on: a run that is taken from a dead session, and given to a
-    live one, has not moved yet."""
+    What is recorded in its history counts as going on, and that another session takes it, which may be lost in its
+    turn. That it was taken from a dead session does not: it has not moved yet."""
     for run_id, versions in _by_run(seen.versions).items():
         since: Version | None = None
         for current, following in pairwise([*versions, None]):
             assert current is not None
-            has_moved = since is None or current.length > since.length or current.due_us > current.at_us
-            if since is None or has_moved or current.due_us < since.due_us:
+            if since is None or _has_moved(since, current) or current.due_us < since.due_us:
                 since = current
             until_us = seen.ended_us if following is None else following.at_us
             still_us = until_us - since.due_us - _overlap_us(since.due_us, until_us, seen.outages)
             if still_us > 0:
                 yield run_id, still_us, since
+
+
+def _has_moved(before: Version, after: Version) -> bool:
+    is_taken = after.owner is not None and after.epoch > before.epoch
+    return is_taken or after.length > before.length or after.due_us > after.at_us
 
 
 def _overlap_us(from_us: int, to_us: int, outages: Sequence[Interval]) -> int:
