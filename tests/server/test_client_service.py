@@ -92,6 +92,19 @@ async def test_many_starts_are_answered_one_by_one(tmp_path: Path) -> None:
         assert "belongs to a run of workflow 'asked'" in second.error
 
 
+async def test_a_start_of_a_batch_that_cannot_be_is_answered_for_itself(tmp_path: Path) -> None:
+    async with served_in(tmp_path) as world:
+        starts = [starting("doubled", id="a"), starting("", id="b"), starting("doubled", b"j[1]", id="c")]
+        batch = client.BatchStartRequest(namespace=NS, starts=[*starts, starting("doubled", id="d")])
+        results = (await ask(world, "ClientService", "BatchStart", batch)).results
+        assert [each.started.id for each in results] == ["a", "", "", "d"]
+        assert "workflow ''" in results[1].error
+        assert "the arguments" in results[2].error
+        body = {"starts": [{"workflow": "doubled", "id": "e"}, {"workflow": "doubled", "id": "f", "debounce": True}]}
+        answers = (await world.http.post("/api/workflows/batch", json=body)).json()["results"]
+        assert (answers[0]["id"], answers[1]["error"]) == ("e", "UsageError")
+
+
 async def test_a_signal_starts_the_run_it_is_for(tmp_path: Path) -> None:
     async with served_in(tmp_path) as world:
         request = client.SignalWithStartRequest(

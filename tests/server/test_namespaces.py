@@ -31,7 +31,6 @@ WRONG: list[tuple[str, str, Any]] = [
     ("POST", "/workflows", {"workflow": "w", "debounce": True}),
     ("POST", "/workflows", {"workflow": "w\n"}),
     ("POST", "/workflows", None),
-    ("POST", "/workflows/batch", {"starts": [{"workflow": "w"}, {"workflow": "w", "debounce": True}]}),
     ("POST", "/workflows/batch", {"starts": [{}]}),
     ("POST", "/workflows/signal-with-start", {"start": {"workflow": "w"}, "signal": {"name": "\n"}}),
     ("PUT", "/queues/q", {"concurrency": 0}),
@@ -50,7 +49,6 @@ FRAMES = {
 }
 REQUESTS: list[tuple[str, str, Any]] = [
     ("ClientService", "StartWorkflow", BAD),
-    ("ClientService", "BatchStart", client_pb2.BatchStartRequest(namespace="typo", starts=[GOOD, BAD])),
     ("ClientService", "SignalWithStart", client_pb2.SignalWithStartRequest(start=GOOD, signal_name="")),
     ("WorkerService", "Register", worker_pb2.RegisterRequest(namespace="typo", worker_id="x" * 5_000)),
     *(
@@ -104,7 +102,9 @@ async def test_what_is_refused_over_http_makes_nothing(places: Places) -> None:
         for method, path, body in WRONG:
             answer = await http.request(method, f"/api{path}", params={"namespace": "typo"}, json=body)
             assert answer.status_code in (400, 422), (path, body, answer.text)
-        assert (await http.post("/api/workflows/batch?namespace=typo", json={"starts": []})).status_code == 200
+        for starts in ([], [{"workflow": "w", "debounce": True}]):
+            answer = await http.post("/api/workflows/batch?namespace=typo", json={"starts": starts})
+            assert [each["error"] for each in answer.json()["results"]] == ["UsageError"] * len(starts)
 
 
 async def test_reading_over_grpc_makes_nothing(places: Places) -> None:
@@ -127,6 +127,8 @@ async def test_what_is_refused_over_grpc_makes_nothing(places: Places) -> None:
             with pytest.raises(grpc.aio.AioRpcError) as failed:
                 await call(service, short)(request, timeout=20)
             assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT, short
+        batch = client_pb2.BatchStartRequest(namespace="typo", starts=[BAD])
+        assert "workflow ''" in (await call("ClientService", "BatchStart")(batch, timeout=20)).results[0].error
         for short, frame in FRAMES.items():
             stream = call("ClientService" if short == "Talk" else "WorkerService", short)(timeout=20)
             await stream.write(frame)

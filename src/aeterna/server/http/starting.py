@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -9,7 +10,6 @@ from fastapi import APIRouter, Query, Response
 from aeterna.durable.core import codec
 from aeterna.durable.core.states import State
 from aeterna.durable.engine.coordinator.desk import NamespaceDesk
-from aeterna.durable.operations.batch_start import batch_start
 from aeterna.durable.operations.delete import delete, delete_finished
 from aeterna.durable.operations.describe import describe
 from aeterna.durable.operations.list_runs import list_runs
@@ -17,6 +17,7 @@ from aeterna.durable.operations.signal_with_start import signal_with_start
 from aeterna.durable.operations.start import StartReply, StartRequest, start
 from aeterna.durable.stores.contract import RunQuery
 from aeterna.kernel.errors import AeternaError, UsageError
+from aeterna.server.batches import attempted, start_those
 from aeterna.server.errors import name_of, text_of
 from aeterna.server.http import answers, bodies
 from aeterna.server.http.gate import Caller, Newcomer, may, may_make
@@ -78,13 +79,11 @@ async def start_batch(
     wanted = []
     for number, each in enumerate(body.starts):
         keyed = named_after(idempotency_key, "batch", caller.namespace, str(number))
-        wanted.append(start_request(each, keyed, caller.payload_bytes_max))
-    if not wanted:
-        return {"results": []}
-    desk, results = await caller.desk(), []
-    for each, request, reply in zip(body.starts, wanted, await batch_start(desk, wanted), strict=True):
+        wanted.append(attempted(partial(start_request, each, keyed, caller.payload_bytes_max)))
+    results = []
+    for each, request, reply in zip(body.starts, wanted, await start_those(caller.desk, wanted), strict=True):
         is_keyed = idempotency_key is not None and each.id is None
-        results.append(await _batch_item(desk, request, reply, is_keyed=is_keyed))
+        results.append(await _batch_item(caller, request, reply, is_keyed=is_keyed))
     return {"results": results}
 
 
@@ -130,12 +129,14 @@ async def _check_key(desk: NamespaceDesk, reply: StartReply, request: StartReque
 
 
 async def _batch_item(
-    desk: NamespaceDesk, request: StartRequest, reply: StartReply | AeternaError, *, is_keyed: bool
+    caller: Newcomer, request: StartRequest | AeternaError, reply: StartReply | AeternaError, *, is_keyed: bool
 ) -> Json:
     try:
+        if isinstance(request, AeternaError):
+            raise request
         if isinstance(reply, AeternaError):
             raise reply
-        await _check_key(desk, reply, request, is_keyed=is_keyed)
+        await _check_key(await caller.desk(), reply, request, is_keyed=is_keyed)
     except AeternaError as error:
         return {"error": name_of(error), "detail": text_of(error)}
     return {"id": reply.id, "is_new": reply.is_new}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from aeterna.durable.core.events import Payload
 from aeterna.durable.core.fold import Run, fold
 from aeterna.durable.operations.await_result import await_result
-from aeterna.durable.operations.batch_start import batch_start
 from aeterna.durable.operations.cancel import cancel
 from aeterna.durable.operations.describe import describe
 from aeterna.durable.operations.fork import fork
@@ -23,6 +23,7 @@ from aeterna.durable.wire.convert import error_to, row_to
 from aeterna.durable.wire.generated import client_pb2 as pb
 from aeterna.kernel.errors import AeternaError
 from aeterna.kernel.ids import check_run_id
+from aeterna.server.batches import attempted, start_those
 from aeterna.server.incoming import (
     BATCH_MAX,
     NOTHING,
@@ -73,11 +74,9 @@ class ClientService(Service):
         """Start many runs."""
         await self.let_in(context, request.namespace, "batch_start")
         check_count("starts", len(request.starts), BATCH_MAX)
-        wanted = [start_request(each, self.payload_bytes_max) for each in request.starts]
-        if not wanted:
-            return pb.BatchStartResponse()
+        wanted = [attempted(partial(start_request, each, self.payload_bytes_max)) for each in request.starts]
         results = []
-        for answer in await batch_start(await self.made_desk(request.namespace), wanted):
+        for answer in await start_those(partial(self.made_desk, request.namespace), wanted):
             if isinstance(answer, AeternaError):
                 results.append(pb.BatchStartResponse.Result(error=str(answer)))
             else:
