@@ -12,6 +12,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from aeterna.durable.operations.await_result import await_result
+from aeterna.durable.stores.remote.client import RemoteWorld
 from aeterna.server.http.serving import listening
 from tests.server.world import served_in, world_in
 
@@ -277,3 +279,19 @@ async def test_the_metrics_move(tmp_path: Path) -> None:
         assert lines['aeterna_grpc_requests_total{method="Session"}'] == "1.0"
         assert lines['aeterna_http_requests_total{method="POST",status="201"}'] == "1.0"
         assert lines['aeterna_workers{namespace="orders"}'] == "1.0"
+
+
+async def test_the_time_of_a_wait_for_a_run_that_is_stuck_ends_with_the_reason(tmp_path: Path) -> None:
+    """Over HTTP, and to a program that only asks."""
+    async with served_in(tmp_path) as served:
+        run_id = await start(served.http, "doubled", 1, 2, 3)
+        await detail(served.http, run_id, "stuck")
+        waited = await served.http.get(f"/api/workflows/{run_id}/result", params={"timeout_s": 0})
+        assert waited.status_code == 408
+        assert "doubled() takes 2 positional" in waited.json()["detail"]
+        world = RemoteWorld("orders", [served.addresses.grpc])
+        try:
+            with pytest.raises(TimeoutError, match=r"; it is stuck: .*doubled\(\) takes 2 positional"):
+                await await_result(world, run_id, 0.01)
+        finally:
+            await world.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aeterna.durable.core.fold import Run, fold
 from aeterna.durable.operations.world import World, forwarded
+from aeterna.durable.stores.patience import not_ended
 from aeterna.kernel.errors import RunNotFoundError
 
 
@@ -11,8 +12,9 @@ from aeterna.kernel.errors import RunNotFoundError
 async def await_result(world: World, run_id: str, timeout_s: float | None = None) -> Run:
     """The fold of the run's whole history once it has ended.
 
-    Raises `TimeoutError` after ``timeout_s`` seconds (the run goes on), `RunNotFoundError`, the `NonDeterminismError`
-    of a run that is stuck in this process, or the `StoreError` of a store that cannot write at the moment."""
+    Raises `TimeoutError` after ``timeout_s`` seconds (the run goes on, or is stuck, as it says), `RunNotFoundError`,
+    the `NonDeterminismError` of a run that is stuck in this process, or the `StoreError` of a store that cannot write
+    at the moment."""
     began_us = world.clock.monotonic_us()
     while True:
         spent_s = (world.clock.monotonic_us() - began_us) / 1e6
@@ -20,7 +22,7 @@ async def await_result(world: World, run_id: str, timeout_s: float | None = None
         try:
             run = await world.wait_end(run_id, left_s)
         except TimeoutError:
-            raise TimeoutError(f"run {run_id!r} did not end within {timeout_s:g} s; it goes on") from None
+            raise await not_ended(world.store, run_id, timeout_s) from None
         if run is None:
             run = fold(await world.store.history(run_id))
         if run.state is None:

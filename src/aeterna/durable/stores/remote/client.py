@@ -13,6 +13,7 @@ from aeterna.durable.core.events import Payload
 from aeterna.durable.core.fold import Run
 from aeterna.durable.core.why_facts import Why
 from aeterna.durable.stores.contract import FullStore, Notice, Outcome, Write
+from aeterna.durable.stores.patience import not_ended
 from aeterna.durable.stores.remote.credentials import Credentials
 from aeterna.durable.stores.remote.records import RemoteRecords
 from aeterna.durable.stores.remote.talking import Talking
@@ -121,7 +122,7 @@ class RemoteWorld:
             async with asyncio.timeout(timeout_s):
                 return await self._await(run_id)
         except TimeoutError:
-            raise TimeoutError(f"run {run_id!r} did not end within {timeout_s:g} s; it goes on") from None
+            raise await not_ended(self.store, run_id, timeout_s) from None
 
     async def _await(self, run_id: str) -> Run:
         for tries in itertools.count(1):
