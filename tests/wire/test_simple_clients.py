@@ -129,6 +129,31 @@ def test_a_report_said_twice_counts_once_and_who_takes_over_gets_the_steps():
     run(scenario)
 
 
+def test_what_was_reported_stays_and_another_outcome_is_refused():
+    """What took how long is no part of it: one that is sent again may say otherwise."""
+
+    async def scenario(served, desk):
+        async with client(served) as simple:
+            await desk.commit(creation("a"))
+            task = await next_task(simple.poll())
+            await simple.report(task, "one", occurrence=1, output=b"j5", attempt=1, duration_us=9)
+            assert (await simple.report(task, "one", occurrence=1, output=b"j5", attempt=2)).occurrence == 1
+            failed = {"status": pb.STEP_STATUS_FAILED, "error": records_pb2.ErrorInfo(type="E", message="e")}
+            for other in ({"output": b"j6"}, {**failed, "output": None}):
+                call = simple.report(task, "one", occurrence=1, **other)
+                assert "with another outcome" in await refused(call, grpc.StatusCode.FAILED_PRECONDITION)
+            call = simple.report(task, "one", occurrence=9)
+            assert "the next one is number 2, not 9" in await refused(call, grpc.StatusCode.INVALID_ARGUMENT)
+            await simple.complete(task, result=b"j7")
+            await simple.complete(task, result=b"j7")
+            call = simple.complete(task, result=b"j8")
+            assert "with another outcome" in await refused(call, grpc.StatusCode.FAILED_PRECONDITION)
+            steps = [event for event in await desk.store.history("a") if isinstance(event, ev.StepCompleted)]
+            assert [(event.occurrence, event.result) for event in steps] == [(1, b"j5")]
+
+    run(scenario)
+
+
 def test_reports_at_the_same_time_are_all_recorded():
     async def scenario(served, desk):
         async with client(served) as simple:
@@ -167,7 +192,7 @@ def test_a_client_that_says_nothing_loses_its_tasks():
             again = await next_task(other.poll())
             assert again.workflow_id == task.workflow_id
             assert again.task_token != task.task_token
-            assert await next_task(poll) is grpc.aio.EOF
+            assert "Register again" in await refused(next_task(poll), grpc.StatusCode.FAILED_PRECONDITION)
             assert "Register again" in await refused(silent.beat(task), grpc.StatusCode.FAILED_PRECONDITION)
 
     run(scenario)

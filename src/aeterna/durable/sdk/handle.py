@@ -47,8 +47,8 @@ class Handle(Generic[R]):
         """The result of the run, once it has completed.
 
         Raises `WorkflowFailedError` (its cause is the workflow's own error where that can be rebuilt),
-        `WorkflowCancelledError`, `TimeoutError` after ``timeout`` seconds (the run goes on, or is stuck, as it says), or what keeps the run
-        from ending here."""
+        `WorkflowCancelledError`, `TimeoutError` after ``timeout`` seconds (the run goes on, or is stuck, as it says),
+        or what keeps the run from ending here."""
         # A run in this process's memory is not asked for elsewhere.
         world = await self._app.own_world(self.id) or await self._app.world()
         run = await await_result(world, self.id, timeout)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from aeterna.durable.core import events as ev
 from aeterna.durable.core.events import AnyEvent, Payload
@@ -113,23 +114,31 @@ class Tasks:
         await self._desk.commit(Append(row.key, row.epoch, row.length, (), self._desk.clock.now_us(), head))
 
     async def report(self, token: TaskToken, report: pb.ReportStepRequest) -> pb.ReportStepResponse:
-        """Record what became of a step. A second report about the same step changes nothing."""
+        """Record what became of a step. The same outcome again changes nothing; another one is refused."""
         if not report.step_name:
             raise UsageError("a report names its step")
         return await self._exclusively(token, lambda row: self._report(row, report))
 
     async def _report(self, row: RunRow, report: pb.ReportStepRequest) -> pb.ReportStepResponse:
         history = await self._desk.store.history(row.id)
-        ended = [event for event in history if _is_end_of(event, report.step_name)]
+        ended = _ends_of(history, report.step_name)
         occurrence = report.occurrence or len(ended) + 1
-        is_known = any(getattr(event, "occurrence", 0) == occurrence for event in ended)
-        if not is_known and report.status != pb.STEP_STATUS_STARTED:
-            await self._append(row, _step_event(report, occurrence, self._desk.clock.now_us()), None)
+        if report.status != pb.STEP_STATUS_STARTED:
+            event = _step_event(report, occurrence, self._desk.clock.now_us())
+            known = next((each for each in ended if each.occurrence == occurrence), None)
+            if known is None:
+                _require_next(report.step_name, occurrence, len(ended))
+                await self._append(row, event, None)
+            elif _outcome(known) != _outcome(event):
+                raise InvalidStateError(
+                    f"step {report.step_name!r} number {occurrence} of run {row.id!r} has ended with another outcome, "
+                    "which stays: take that of a new task's steps"
+                )
         is_cancelled = await self._is_cancelled(row.id, history)
         return pb.ReportStepResponse(occurrence=occurrence, cancel_requested=is_cancelled)
 
     async def complete(self, token: TaskToken, request: pb.CompleteStepRequest) -> None:
-        """End the run as the worker says. A second time changes nothing."""
+        """End the run as the worker says. A second time changes nothing, and with another outcome is refused."""
         now_us = self._desk.clock.now_us()
         event: AnyEvent
         match request.WhichOneof("outcome"):
@@ -143,8 +152,14 @@ class Tasks:
                 raise UsageError("a task ends with a result, an error or as cancelled: one of them is to be given")
         row = await self._desk.store.get_run(token.run_id)
         if row is not None and row.state is state and row.epoch == token.epoch:
+            await self._require_same_end(row, event)
             return
         await self._exclusively(token, lambda row: self._append(row, event, Head(state, Detail.NONE)))
+
+    async def _require_same_end(self, row: RunRow, event: AnyEvent) -> None:
+        history = await self._desk.store.history(row.id)
+        if history and _outcome(history[-1]) != _outcome(event):
+            raise InvalidStateError(f"run {row.id!r} has ended with another outcome, which stays")
 
     async def is_cancelled(self, token: TaskToken) -> bool:
         """Somebody asked to cancel the task's run; raises `InvalidStateError` if the task is lost."""
@@ -189,8 +204,24 @@ def _lost(run_id: str) -> InvalidStateError:
     )
 
 
-def _is_end_of(event: AnyEvent, name: str) -> bool:
-    return isinstance(event, ev.StepCompleted | ev.StepFailed) and event.path == "" and event.name == name
+def _ends_of(history: Sequence[AnyEvent], name: str) -> list[ev.StepCompleted | ev.StepFailed]:
+    ends = (event for event in history if isinstance(event, ev.StepCompleted | ev.StepFailed))
+    return [event for event in ends if event.path == "" and event.name == name]
+
+
+def _require_next(name: str, occurrence: int, recorded: int) -> None:
+    if occurrence != recorded + 1:
+        raise UsageError(
+            f"step {name!r} has {recorded} outcomes, so that the next one is number {recorded + 1}, not {occurrence}: "
+            "report those of one name in their order"
+        )
+
+
+def _outcome(event: AnyEvent) -> AnyEvent:
+    """What an event says came of a run or a step: its time, and what it took, are not part of that."""
+    if isinstance(event, ev.StepCompleted | ev.StepFailed):
+        event = structs.replace(event, attempt=1, duration_us=0)
+    return structs.replace(event, at_us=0)
 
 
 def _payload(payload: bytes) -> Payload:

@@ -113,6 +113,8 @@ class WorkerService(Service):
                 task = await tasks.begin(delivery, attached.number)
                 if task is not None:
                     yield task
+            if outlet.is_lost:
+                raise _over()
         finally:
             outlet.is_polled = False
             attached.room_max = attached.room = 0
