@@ -101,7 +101,9 @@ def _address(text: str, *, is_encrypted: bool) -> Address:
         raise _wrong(text)
     host, port = _split((rest if separator else text).removesuffix("/"), text)
     if separator:
-        return Address(host, port or HTTP_PORT, scheme == "https")
+        # Many write http://HOST:7233, which is the port of gRPC.
+        http_port = HTTP_PORT if port in (None, GRPC_PORT) else port
+        return Address(host, http_port, scheme == "https")
     # The address of the gRPC port; the HTTP API listens at the one after it.
     return Address(host, (port or GRPC_PORT) + 1, is_encrypted)
 

@@ -9,6 +9,11 @@ from pathlib import Path
 _LISTEN = "0A"
 
 
+def joined(host: str, port: int) -> str:
+    """``host:port``, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def who_holds(port: int) -> str:
     """The process that listens on a TCP port of this machine, in words for a message."""
     inodes = {inode for table in ("tcp", "tcp6") for inode in _listening(Path("/proc/net") / table, port)}

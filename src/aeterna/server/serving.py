@@ -26,7 +26,7 @@ from aeterna.server.http.guard import guarded
 from aeterna.server.http.serving import page
 from aeterna.server.metrics import CallCounter, Metrics
 from aeterna.server.options import ServeOptions
-from aeterna.server.ports import who_holds
+from aeterna.server.ports import joined, who_holds
 from aeterna.server.rpc.admin import AdminService
 from aeterna.server.rpc.serving import admission
 from aeterna.server.rpc.talk import TalkingClientService
@@ -83,7 +83,7 @@ async def serving(
         security = await secure(namespaces, options, coordinator.clock)
         metrics, gate, left = Metrics(coordinator), Gate(coordinator, security), asyncio.Event()
         server, healthy = _grpc_server(coordinator, metrics, security)
-        addresses.grpc = f"{options.host}:{_bind(server, options.host, options.grpc_port, security.tls)}"
+        addresses.grpc = joined(options.host, _bind(server, options.host, options.grpc_port, security.tls))
         async with AsyncExitStack() as pages:
             if options.http_port is not None:
                 addresses.http = await _serve_http(pages, gate, metrics, options, left)
@@ -133,11 +133,12 @@ def _grpc_server(
 
 
 def _bind(server: grpc.aio.Server, host: str, port: int, tls: Tls | None) -> int:
+    address = joined(host, port)
     try:
         if tls is not None:
-            return server.add_secure_port(f"{host}:{port}", tls.grpc_credentials())
-        return server.add_insecure_port(f"{host}:{port}")
+            return server.add_secure_port(address, tls.grpc_credentials())
+        return server.add_insecure_port(address)
     except RuntimeError:
         raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {who_holds(port)}. Stop that, or choose another port"
+            f"cannot listen on {address}: {who_holds(port)}. Stop that, or choose another port"
         ) from None

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aeterna.config.durations import parse_duration
+from aeterna.config.mistakes import UnfitError
 from aeterna.durable.engine.coordinator.options import CoordinatorOptions
 from aeterna.kernel.errors import ConfigurationError
+from aeterna.kernel.limits import Limits
 from aeterna.kernel.suggestions import did_you_mean
 from aeterna.server.options import ServeOptions
 from aeterna.server.tls import tls_files
@@ -17,7 +20,8 @@ from aeterna.server.tls import tls_files
 KNOWN: Mapping[str, Mapping[str, type]] = {
     "server": {"host": str, "grpc_port": int, "http_port": int, "db_path": str},
     "security": {"tls_cert": str, "tls_key": str, "tls_client_ca": str, "admin_token_file": str},
-    "persistence": {"mode": str},
+    "persistence": {"mode": str, "retention": str},
+    "limits": {"payload_bytes_max": int, "inbox_messages_max": int},
     "metrics": {"enabled": bool, "port": int},
 }
 """Section -> key -> type, of the TOML file."""
@@ -50,14 +54,20 @@ def settle(given: Mapping[str, Any]) -> ServerSettings:
     metrics_port = given.get("metrics_port")
     if metrics_port is None and metrics.get("enabled", "port" in metrics):
         metrics_port = metrics.get("port", 9090)
+    retention = given.get("retention") or file.get("persistence", {}).get("retention")
     options = ServeOptions(
         host=given.get("host") or server.get("host") or "127.0.0.1",
         grpc_port=grpc_port,
         http_port=_first(given.get("http_port"), server.get("http_port"), grpc_port + 1 if grpc_port else 0),
         metrics_port=metrics_port,
-        coordinator=CoordinatorOptions(lease_us=_lease_us(given.get("lease"))),
+        coordinator=CoordinatorOptions(
+            lease_us=_lease_us(given.get("lease")),
+            retention_us=None if retention is None else _retention_us(retention),
+            limits=Limits(**file.get("limits", {})),
+        ),
         **_security(given, file.get("security", {})),
     )
+    _require_different_ports(options)
     place = "memory only: nothing survives this process" if url == "memory:" else _shown(url)
     return ServerSettings(url, place, mode == MODES[-1], options)
 
@@ -92,9 +102,34 @@ def read_file(path: Path) -> dict[str, dict[str, Any]]:
                 raise ConfigurationError(f"{path}: [{section}] has no key {key!r}{_hint(key, KNOWN[section])}")
             if type(value) is not kind:
                 raise ConfigurationError(f"{path}: [{section}] {key} = {value!r} is not of type {kind.__name__}")
-            if isinstance(value, int) and kind is int and not 0 <= value <= 65_535:
-                raise ConfigurationError(f"{path}: [{section}] {key} = {value} is no port: use 0 to 65535")
+            if isinstance(value, int) and kind is int and (problem := _problem_of_number(key, value)):
+                raise ConfigurationError(f"{path}: [{section}] {key} = {value} {problem}")
     return found
+
+
+def _problem_of_number(key: str, value: int) -> str:
+    if key.endswith("port"):
+        return "" if 0 <= value <= 65_535 else "is no port: use 0 to 65535"
+    return "" if value > 0 else "is no limit: use 1 or more"
+
+
+def _require_different_ports(options: ServeOptions) -> None:
+    """Raises `ConfigurationError` where two of a server's ports are the same."""
+    ports = {"gRPC": options.grpc_port, "HTTP": options.http_port, "metrics": options.metrics_port}
+    taken: dict[int, str] = {}
+    for name, port in ports.items():
+        if port and port in taken:
+            raise ConfigurationError(
+                f"{taken[port]} and {name} cannot both have port {port}: choose another one for one of them"
+            )
+        taken[port or 0] = name
+
+
+def _retention_us(text: str) -> int:
+    try:
+        return parse_duration(text) * 1_000
+    except UnfitError as error:
+        raise ConfigurationError(f"retention {text!r} cannot be: {error}; 30d keeps ended runs for a month") from None
 
 
 def _url(db: str | None, mode: str) -> str:

@@ -42,12 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="memory: nothing is kept; snapshot: a crash of the machine may cost the latest commits; "
         "state-action-log (the default): every commit is synced",
     )
+    parser.add_argument("--retention", metavar="DURATION", help="delete runs that ended so long ago, like 30d (never)")
     parser.add_argument("--lease", type=float, metavar="SECONDS", help="how long a silent worker keeps its runs (10)")
     parser.add_argument("--tls-cert", metavar="FILE", help="the server's certificate with its chain, PEM: encrypt")
     parser.add_argument("--tls-key", metavar="FILE", help="the key of that certificate, PEM, without a password")
     parser.add_argument("--tls-client-ca", metavar="FILE", help="clients must show a certificate of this authority")
     parser.add_argument("--admin-token-file", metavar="FILE", help="holds a token that opens everything")
-    parser.add_argument("--config", metavar="FILE", help="a TOML file: [server], [security], [persistence], [metrics]")
+    parser.add_argument(
+        "--config", metavar="FILE", help="a TOML file: [server], [security], [persistence], [limits], [metrics]"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -24,9 +24,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 class Server:
     """A server and what opens it.
 
-    ``address``: ``host:port`` (7233 without a port), or several, separated by commas: any of them serves. ``token``:
-    what the server's operator gave out. ``ca``: a file with the certificates to trust; with it, or with ``tls``, the
-    connection is encrypted. ``certificate`` and ``key``: files by which the server knows this client."""
+    ``address``: ``host:port`` (7233 without a port), or several, separated by commas: any of them serves. The URL of a
+    server's HTTP API, as commands take it, names the server too: the gRPC port is the one before it. ``token``: what
+    the server's operator gave out. ``ca``: a file with the certificates to trust; with it, with ``tls``, or with
+    ``https://``, the connection is encrypted. ``certificate`` and ``key``: files by which the server knows this client.
+    """
 
     address: str
     token: str | None = None
@@ -43,7 +45,8 @@ class Server:
     @property
     def is_encrypted(self) -> bool:
         """The connection uses TLS."""
-        return self.tls or self.ca is not None or self.certificate is not None
+        is_asked_for = self.tls or self.ca is not None or self.certificate is not None
+        return is_asked_for or any(part.strip().startswith("https://") for part in self.address.split(","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +175,14 @@ def _at_server(server: Server, settings: Settings, durability: Durability | None
 
 
 def _with_port(part: str, whole: str) -> str:
-    host, separator, port = part.rpartition(":")
-    is_bare = not separator or part.endswith("]")
-    if is_bare:
-        host, port = part, str(DEFAULT_PORT)
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536 or "/" in host:
-        raise ConfigurationError(f"server {whole!r} is no address: use HOST:PORT, or several separated by commas")
+    place = part.removeprefix("http://").removeprefix("https://").removesuffix("/")
+    host, separator, given = place.rpartition(":")
+    if not separator or place.endswith("]"):
+        host, given = place, str(DEFAULT_PORT)
+    if not host or not given.isdecimal() or not 0 < int(given) < 65536 or "/" in host:
+        raise ConfigurationError(
+            f"server {whole!r} is no address: use HOST:PORT, or the URL of its HTTP API, or several separated by commas"
+        )
+    # The port of a URL is that of the HTTP API, the one after gRPC's; but many write http://HOST:7233.
+    port = int(given) - (place != part and int(given) != DEFAULT_PORT)
     return f"{host}:{port}"

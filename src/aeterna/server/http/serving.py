@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from aeterna.kernel.errors import ConfigurationError
-from aeterna.server.ports import who_holds
+from aeterna.server.ports import joined, who_holds
 
 GRACE_S = 3
 STREAMS_END_S = 0.2
@@ -47,7 +47,7 @@ async def page(app: ASGIApp, host: str, port: int, tls: ssl.SSLContext | None = 
     try:
         while not server.started and not task.done():
             await asyncio.wait([task], timeout=0.01)
-        yield f"{host}:{listener.getsockname()[1]}"
+        yield joined(host, listener.getsockname()[1])
     finally:
         server.should_exit = True
         done, _ = await asyncio.wait([task], timeout=STREAMS_END_S)
@@ -70,7 +70,6 @@ def listening(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port} ({error.strerror}): {who_holds(port)}. Stop that, or choose another port"
-        ) from error
+        what = f"cannot listen on {joined(host, port)} ({error.strerror})"
+        raise ConfigurationError(f"{what}: {who_holds(port)}. Stop that, or choose another port") from error
     return listener

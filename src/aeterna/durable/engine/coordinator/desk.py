@@ -22,7 +22,6 @@ from aeterna.durable.engine.coordinator.options import CoordinatorOptions
 from aeterna.durable.engine.coordinator.reclaimer import Reclaimer
 from aeterna.durable.engine.coordinator.schedules import ScheduleService
 from aeterna.durable.engine.coordinator.sessions import Sessions
-from aeterna.durable.engine.options import EngineOptions
 from aeterna.durable.engine.retention import serve_retention
 from aeterna.durable.stores.contract import (
     Append,
@@ -128,7 +127,8 @@ class NamespaceDesk:
         )
 
     async def _forget(self) -> None:
-        await serve_retention(self.store, self.clock, EngineOptions())
+        options = self.options
+        await serve_retention(self.store, self.clock, options.retention_us, options.retention_check_s)
 
     async def renew(self) -> None:
         """Prolong the lease of the server's own session, or open a new one; raises the store's error."""
