@@ -147,3 +147,15 @@ async def test_workers_say_what_they_take_and_servers_are_none():
         )
         odd = await store.open_session(now_us, "host", 9, lease_us=lease_us, about='{"workflows": 5}')
         assert (await why(world, "A")).text.endswith(f"; worker host:9 (session {odd}) does not have 'cuda'")
+
+
+async def test_runs_that_have_nothing_to_do_with_it_hide_none_of_its_queue():
+    """However many are newer."""
+    async with desk() as world:
+        await world.store.put_queue(QueueRow("gpu", concurrency=1))
+        await world.commit(create("A", queue="gpu", owner=world.session))
+        for run in ("B", "C"):
+            await world.commit(create(run, queue="gpu"))
+        await world.store.commit([create(f"other-{number}") for number in range(1_100)])
+        found = await why(world, "C")
+        assert found.text == "queue 'gpu' has 1 runs going, and its limit is 1; 1 run of it come before this one"

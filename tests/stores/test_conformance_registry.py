@@ -15,10 +15,11 @@ from aeterna.durable.stores.contract import (
     Head,
     QueueRow,
     QueueState,
+    Rank,
     ScheduleRow,
     TokenRow,
 )
-from tests.stores.samples import append, create, ids
+from tests.stores.samples import append, create, finish, ids
 
 
 async def test_priority_then_turns_among_shares_then_age(store: FullStore) -> None:
@@ -134,3 +135,26 @@ async def test_a_queue_that_was_never_put_is_listed_while_runs_are_in_it(store: 
     await store.commit([create("A", queue="q"), create("B")])
     assert await store.list_queues() == [QueueState(QueueRow("q"), 1, 0, 100, 0)]
     await store.close()
+
+
+async def test_the_rank_of_a_run_counts_who_comes_before_it_and_its_share(store: FullStore) -> None:
+    """By priority and then age, of the same queue alone; a place is taken from the claim to the end."""
+    await store.open()
+    session = await store.open_session(1, "host", 42)
+    await store.commit([create("going", session, queue="q", share="b"), create("over", session, queue="q", share="b")])
+    assert await store.commit([finish(await key_of(store, "over"), 1)]) == [Appended()]
+    await store.commit([create("a", queue="q", share="a"), create("elsewhere", queue="r"), create("nowhere")])
+    await store.commit([create("late", queue="q", priority=5), create("b", queue="q", share="b")])
+    await store.commit([create("urgent", queue="q", priority=-1)])
+    expected = {"urgent": (0, 0), "a": (1, 0), "b": (2, 1), "late": (3, 0), "elsewhere": (0, 0)}
+    for run_id, (ahead, running) in expected.items():
+        row = await store.get_run(run_id)
+        assert row is not None
+        assert await store.rank(row) == Rank(ahead, running), run_id
+    await store.close()
+
+
+async def key_of(store: FullStore, run_id: str) -> int:
+    row = await store.get_run(run_id)
+    assert row is not None
+    return row.key

@@ -26,6 +26,7 @@ from aeterna.durable.stores.contract import (
     Page,
     QueueRow,
     QueueState,
+    Rank,
     RunQuery,
     RunRow,
     ScheduleRow,
@@ -251,6 +252,10 @@ class FaultyStore:
     async def list_queues(self) -> list[QueueState]:
         """See `Registry.list_queues`."""
         return await self._pass("list_queues", self.inner.list_queues)
+
+    async def rank(self, run: RunRow) -> Rank:
+        """See `Registry.rank`."""
+        return await self._pass("rank", lambda: self.inner.rank(run))
 
     async def put_schedule(self, schedule: ScheduleRow) -> None:
         """See `Registry.put_schedule`."""

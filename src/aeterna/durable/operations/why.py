@@ -15,13 +15,11 @@ from aeterna.durable.core.why import why as explain
 from aeterna.durable.core.why_facts import Facts, Place, Why, Worker
 from aeterna.durable.operations.describe import describe
 from aeterna.durable.operations.world import World, forwarded
-from aeterna.durable.stores.contract import RunQuery, RunRow, SessionRow
+from aeterna.durable.stores.contract import RunRow, SessionRow
 from aeterna.kernel.errors import RunNotFoundError
 
 GENERATIONS_MAX = 8
 """A child that waits for a child that waits for a child: so far it is followed."""
-COUNTED_MAX = 1_000
-"""Of so many runs in a state those of the queue are counted; with more, the numbers are at least so high."""
 
 
 View = Callable[[RunRow, Sequence[AnyEvent]], tuple[RunRow, Sequence[AnyEvent]]]
@@ -65,9 +63,7 @@ async def _place(world: World, row: RunRow) -> Place | None:
     if state is None:
         return None
     queue = state.queue
-    waiting = await _in_queue(world, row.queue, State.PENDING)
-    ahead = sum(other.owner is None and (other.priority, other.key) < (row.priority, row.key) for other in waiting)
-    running = () if queue.concurrency_per_share is None else await _in_queue(world, row.queue, State.RUNNING)
+    rank = await world.store.rank(row)
     return Place(
         queue=queue.name,
         is_paused=queue.is_paused,
@@ -76,14 +72,9 @@ async def _place(world: World, row: RunRow) -> Place | None:
         rate=rate_of(queue),
         tat_us=state.tat_us,
         running=state.running,
-        running_of_share=sum(other.share == row.share for other in running),
-        ahead=ahead,
+        running_of_share=rank.running_of_share,
+        ahead=rank.ahead,
     )
-
-
-async def _in_queue(world: World, queue: str, state: State) -> list[RunRow]:
-    page = await world.store.list_runs(RunQuery(states=(state,), limit=COUNTED_MAX))
-    return [row for row in page.rows if row.queue == queue]
 
 
 class _About(msgspec.Struct, frozen=True):

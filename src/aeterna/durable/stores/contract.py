@@ -271,6 +271,14 @@ class QueueState(msgspec.Struct, frozen=True):
     tat_us: int = 0
 
 
+class Rank(msgspec.Struct, frozen=True):
+    """How a run stands in its queue. ``ahead``: runs that wait there and come before it, by priority and age;
+    ``running_of_share``: runs of its share that have a place there."""
+
+    ahead: int
+    running_of_share: int
+
+
 class ScheduleRow(msgspec.Struct, frozen=True):
     """A schedule; ``spec`` is `core.schedule.ScheduleSpec` as JSON, ``next_us`` when it fires next (None: never),
     ``last_run`` the id of the run it started last."""
@@ -505,6 +513,10 @@ class Registry(Protocol):
 
     async def list_queues(self) -> list[QueueState]:
         """All queues that were put or have unfinished runs, by name."""
+        ...
+
+    async def rank(self, run: RunRow) -> Rank:
+        """How a run of a queue stands there towards the others."""
         ...
 
     async def put_schedule(self, schedule: ScheduleRow) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from aeterna.durable.core import gcra
 from aeterna.durable.core.fairness import NO_QUEUE, Candidate, Standing, choose, rate_of
-from aeterna.durable.stores.contract import FireSchedule, QueueRow, QueueState, ScheduleRow, TokenRow
+from aeterna.durable.stores.contract import FireSchedule, QueueRow, QueueState, Rank, RunRow, ScheduleRow, TokenRow
 from aeterna.durable.stores.memory_run import MemoryRun
 
 
@@ -76,6 +76,14 @@ class Queues:
             min(waiting, default=None),
             self._tat_us.get(name, 0),
         )
+
+    def rank(self, unfinished: Iterable[MemoryRun], run: RunRow) -> Rank:
+        """See `Registry.rank`."""
+        others = [other for other in unfinished if other.queue == run.queue]
+        ahead = [
+            other for other in others if not other.has_place and (other.priority, other.key) < (run.priority, run.key)
+        ]
+        return Rank(len(ahead), sum(other.has_place and other.share == run.share for other in others))
 
     def start(
         self, waiting: list[MemoryRun], unfinished: Iterable[MemoryRun], now_us: int, room: int

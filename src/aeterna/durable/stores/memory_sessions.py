@@ -13,6 +13,8 @@ from aeterna.durable.stores.contract import (
     Outlook,
     QueueRow,
     QueueState,
+    Rank,
+    RunRow,
     ScheduleRow,
     SessionRow,
     TokenRow,
@@ -151,6 +153,11 @@ class MemorySessions:
         """See `Registry.list_queues`."""
         self._require_open()
         return self._queues.states(self._unfinished.values())
+
+    async def rank(self, run: RunRow) -> Rank:
+        """See `Registry.rank`."""
+        self._require_open()
+        return self._queues.rank(self._unfinished.values(), run)
 
     async def put_schedule(self, schedule: ScheduleRow) -> None:
         """See `Registry.put_schedule`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aeterna.durable.stores.contract import QueueRow, QueueState, ScheduleRow, TokenRow
+from aeterna.durable.stores.contract import QueueRow, QueueState, Rank, RunRow, ScheduleRow, TokenRow
 from aeterna.durable.stores.postgres.connections import Session
 from aeterna.durable.stores.postgres.rows import from_db, to_db
 
@@ -30,6 +30,13 @@ async def list_queues(session: Session, namespace: int) -> list[QueueState]:
         queue = QueueRow(from_db(name)) if limits[3] is None else QueueRow(from_db(name), *limits)
         states.append(QueueState(queue, pending, running, oldest_us, tat_us))
     return states
+
+
+async def rank(session: Session, namespace: int, run: RunRow) -> Rank:
+    """See `Registry.rank`."""
+    where = (to_db(run.queue), to_db(run.share), run.priority, run.key)
+    ((ahead, running),) = await session.rows("rank", namespace, *where)
+    return Rank(ahead, running)
 
 
 async def put_schedule(session: Session, namespace: int, schedule: ScheduleRow) -> None:

@@ -20,6 +20,7 @@ from aeterna.durable.stores.contract import (
     Page,
     QueueRow,
     QueueState,
+    Rank,
     RunQuery,
     RunRow,
     ScheduleRow,
@@ -279,6 +280,10 @@ class PostgresStore:
     async def list_queues(self) -> list[QueueState]:
         """See `Registry.list_queues`."""
         return await self._do("read", registry.list_queues)
+
+    async def rank(self, run: RunRow) -> Rank:
+        """See `Registry.rank`."""
+        return await self._do("read", registry.rank, run)
 
     async def put_schedule(self, schedule: ScheduleRow) -> None:
         """See `Registry.put_schedule`."""

@@ -12,6 +12,7 @@ from aeterna.durable.stores.contract import (
     Page,
     QueueRow,
     QueueState,
+    Rank,
     RunQuery,
     RunRow,
     ScheduleRow,
@@ -98,6 +99,10 @@ class RemoteRegistry(ABC):
         """See `Registry.list_queues`."""
         (reply,) = await self.call(pb.Call(list_queues=True))
         return [queue_state_from(info) for info in reply.queues]
+
+    async def rank(self, run: RunRow) -> Rank:
+        """Always raises `UsageError`: what a run waits for, its server says itself."""
+        raise UsageError(f"how run {run.id!r} stands in its queue is the server's to know: ask it why the run waits")
 
     async def put_schedule(self, schedule: ScheduleRow) -> None:
         """See `Registry.put_schedule`."""

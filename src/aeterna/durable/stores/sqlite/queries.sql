@@ -516,6 +516,13 @@ SELECT queue, sum(state = 'PENDING' AND owner IS NULL), sum(state <> 'PENDING' O
        min(iif(state = 'PENDING' AND owner IS NULL, created_us, NULL))
 FROM runs WHERE namespace = ?1 AND finished_us IS NULL AND queue <> '' GROUP BY queue;
 
+-- name: rank
+-- 1 namespace key, 2 queue, 3 share, 4 priority, 5 key. How many come before such a run, and have a place in its share.
+SELECT (SELECT count(*) FROM runs WHERE namespace = ?1 AND finished_us IS NULL AND queue = ?2
+        AND state = 'PENDING' AND owner IS NULL AND (priority, key) < (?4, ?5)),
+       (SELECT count(*) FROM runs WHERE namespace = ?1 AND finished_us IS NULL AND queue = ?2 AND share = ?3
+        AND (state <> 'PENDING' OR owner IS NOT NULL));
+
 -- name: put_schedule
 -- 1 namespace key, 2 id, 3 spec, 4 next, 5 whether it is paused, 6 last run
 INSERT INTO schedules (namespace, id, spec, next_us, is_paused, last_run) VALUES (?1, ?2, ?3, ?4, ?5, ?6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aeterna.durable.stores.contract import CRASH_LIMIT, QueueRow, QueueState, ScheduleRow, TokenRow
+from aeterna.durable.stores.contract import CRASH_LIMIT, QueueRow, QueueState, Rank, RunRow, ScheduleRow, TokenRow
 from aeterna.durable.stores.sqlite.file import Rooms, SqliteFile
 
 
@@ -26,6 +26,11 @@ class SqliteRegistry:
     async def list_queues(self) -> list[QueueState]:
         """See `Registry.list_queues`."""
         return await self._file.write(self._rooms().registry.queues)
+
+    async def rank(self, run: RunRow) -> Rank:
+        """See `Registry.rank`."""
+        registry = self._rooms().registry
+        return await self._file.write(lambda: registry.rank(run))
 
     async def put_schedule(self, schedule: ScheduleRow) -> None:
         """See `Registry.put_schedule`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aeterna.durable.core.fairness import NO_QUEUE
-from aeterna.durable.stores.contract import QueueRow, QueueState, ScheduleRow, TokenRow
+from aeterna.durable.stores.contract import QueueRow, QueueState, Rank, RunRow, ScheduleRow, TokenRow
 from aeterna.durable.stores.sqlite.transactions import Transactions
 from aeterna.durable.stores.text import require_text
 
@@ -45,6 +45,11 @@ class RegistryWriter:
             pending, running, oldest_us = counts.get(name, (0, 0, None))
             states.append(QueueState(queue, pending, running, oldest_us, tat_us))
         return states
+
+    def rank(self, run: RunRow) -> Rank:
+        """See `Registry.rank`."""
+        ((ahead, running),) = self._look("rank", self._namespace, run.queue, run.share, run.priority, run.key)
+        return Rank(ahead, running)
 
     def put_schedule(self, schedule: ScheduleRow) -> None:
         """See `Registry.put_schedule`."""

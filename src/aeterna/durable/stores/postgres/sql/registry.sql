@@ -25,6 +25,12 @@ FULL JOIN (SELECT queue AS name,
            GROUP BY queue) AS standing ON standing.name = queues.name
 ORDER BY 1;
 
+-- name: rank
+-- 1 namespace, 2 queue, 3 share, 4 priority, 5 key. How many come before such a run, and have a place in its share.
+SELECT count(*) FILTER (WHERE state = 'PENDING' AND owner IS NULL AND (priority, key) < ($4::integer, $5::bigint)),
+       count(*) FILTER (WHERE share = $3 AND (state = 'RUNNING' OR owner IS NOT NULL))
+FROM aeterna.runs WHERE namespace = $1 AND finished_us IS NULL AND queue <> '' AND queue = $2;
+
 -- name: put_schedule
 -- 1 namespace, 2 id, 3 spec, 4 next, 5 paused, 6 last run
 INSERT INTO aeterna.schedules (namespace, id, spec, next_us, is_paused, last_run) VALUES ($1, $2, $3, $4, $5, $6)
