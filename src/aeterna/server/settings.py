@@ -54,22 +54,26 @@ def settle(given: Mapping[str, Any]) -> ServerSettings:
     metrics_port = given.get("metrics_port")
     if metrics_port is None and metrics.get("enabled", "port" in metrics):
         metrics_port = metrics.get("port", 9090)
-    retention = given.get("retention") or file.get("persistence", {}).get("retention")
     options = ServeOptions(
         host=given.get("host") or server.get("host") or "127.0.0.1",
         grpc_port=grpc_port,
         http_port=_first(given.get("http_port"), server.get("http_port"), grpc_port + 1 if grpc_port else 0),
         metrics_port=metrics_port,
-        coordinator=CoordinatorOptions(
-            lease_us=_lease_us(given.get("lease")),
-            retention_us=None if retention is None else _retention_us(retention),
-            limits=Limits(**file.get("limits", {})),
-        ),
+        coordinator=_coordinator(given, file),
         **_security(given, file.get("security", {})),
     )
     _require_different_ports(options)
     place = "memory only: nothing survives this process" if url == "memory:" else _shown(url)
     return ServerSettings(url, place, mode == MODES[-1], options)
+
+
+def _coordinator(given: Mapping[str, Any], file: Mapping[str, Mapping[str, Any]]) -> CoordinatorOptions:
+    retention = given.get("retention") or file.get("persistence", {}).get("retention")
+    return CoordinatorOptions(
+        lease_us=_lease_us(given.get("lease")),
+        retention_us=None if retention is None else _retention_us(retention),
+        limits=Limits(**file.get("limits", {})),
+    )
 
 
 def _security(given: Mapping[str, Any], file: Mapping[str, Any]) -> dict[str, Any]:

@@ -142,10 +142,6 @@ class Engine:
         if not self._end.done():
             self._end.set_result(None)
 
-    async def _serve_retention(self) -> None:
-        options = self.options
-        await serve_retention(self.store, self.clock, options.retention_us, options.retention_check_s)
-
     async def _serve(self, ready: asyncio.Future[None]) -> None:
         try:
             async with asyncio.TaskGroup() as self._tasks:
@@ -156,7 +152,7 @@ class Engine:
                     self._tasks.create_task(self.lookout.serve(), name="aeterna-lookout"),
                     self._tasks.create_task(self.schedules.serve(), name="aeterna-schedules"),
                     self._tasks.create_task(self.tenure.serve(), name="aeterna-tenure"),
-                    self._tasks.create_task(self._serve_retention()),
+                    self._tasks.create_task(serve_retention(self.store, self.clock, self.options)),
                 ]
                 ready.set_result(None)
                 try:

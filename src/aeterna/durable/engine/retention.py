@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Protocol
 
 from aeterna.durable.stores.contract import Store
 from aeterna.kernel.clock import Clock, sleep
@@ -17,17 +18,31 @@ FORGET_AFTER_US = 7 * 86_400_000_000
 FORGET_EVERY_S = 3_600.0
 
 
-async def serve_retention(store: Store, clock: Clock, retention_us: int | None, check_s: float) -> None:
-    """Delete what is older than ``retention_us`` (None: nothing), every ``check_s``, and forget what counts nothing,
-    again and again; ends by cancellation."""
+class RetentionOptions(Protocol):
+    """For how long ended runs are kept, and how often that is looked at."""
+
+    @property
+    def retention_us(self) -> int | None:
+        """None: for ever."""
+        ...
+
+    @property
+    def retention_check_s(self) -> float:
+        """Between two looks."""
+        ...
+
+
+async def serve_retention(store: Store, clock: Clock, options: RetentionOptions) -> None:
+    """Delete what is older than the options say and forget what counts nothing, again and again; ends by
+    cancellation."""
     while True:
         has_more = False
         try:
-            has_more = await _delete_old(store, clock.now_us(), retention_us)
+            has_more = await _delete_old(store, clock.now_us(), options.retention_us)
         except StoreError as error:
             log.error("retention failed, will try again: %s", error, extra={"action": "retention_failed"})
         if not has_more:
-            await sleep(FORGET_EVERY_S if retention_us is None else check_s)
+            await sleep(FORGET_EVERY_S if options.retention_us is None else options.retention_check_s)
 
 
 async def _delete_old(store: Store, now_us: int, retention_us: int | None) -> bool:

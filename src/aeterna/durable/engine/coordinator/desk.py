@@ -127,8 +127,7 @@ class NamespaceDesk:
         )
 
     async def _forget(self) -> None:
-        options = self.options
-        await serve_retention(self.store, self.clock, options.retention_us, options.retention_check_s)
+        await serve_retention(self.store, self.clock, self.options)
 
     async def renew(self) -> None:
         """Prolong the lease of the server's own session, or open a new one; raises the store's error."""
