@@ -116,6 +116,11 @@ class FaultyStore:
         if self.is_dead:
             raise SimulatedCrash(f"at {call.method}, call {call.number}, {call.moment.value}")
 
+    @property
+    def lease_us(self) -> int | None:
+        """See `Store.lease_us`."""
+        return self.inner.lease_us
+
     async def open(self) -> None:
         """See `Store.open`."""
         await self._pass("open", self.inner.open)

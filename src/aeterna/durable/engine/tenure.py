@@ -46,10 +46,9 @@ class Tenure:
         asked_us = engine.clock.monotonic_us()
         name, about = engine.options.worker_name, self._about()
         # A store that is a server gives leases of its own choice, unless it is asked for one.
-        is_given = hasattr(engine.store, "lease_us")
-        wanted_us = engine.options.lease_us if is_given else lease.duration_us
+        wanted_us = lease.duration_us if engine.store.lease_us is None else engine.options.lease_us
         self.session = await engine.store.open_session(now_us, host, pid, lease_us=wanted_us, name=name, about=about)
-        lease.duration_us = getattr(engine.store, "lease_us", lease.duration_us)
+        lease.duration_us = engine.store.lease_us or lease.duration_us
         lease.renewed(asked_us)
 
     async def close(self) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from aeterna.durable.core import events as ev
-from aeterna.durable.core.states import Detail, State
+from aeterna.durable.engine.ending import end_by_force
 from aeterna.durable.operations.describe import describe
 from aeterna.durable.operations.world import World, forwarded
-from aeterna.durable.stores.contract import Append, Appended, Head, Notice, NoticeKind
 from aeterna.kernel.errors import InvalidStateError
 
 ATTEMPTS = 5
@@ -22,14 +20,6 @@ async def terminate(world: World, run_id: str, reason: str = "") -> None:
         row = await describe(world.store, run_id)
         if row.state.is_final:
             raise InvalidStateError(f"run {run_id!r} is {row.state.value} already and cannot be terminated")
-        claimed = await world.store.claim_run(world.session, run_id, by_force=True)
-        if claimed is None:
-            continue
-        now_us = world.clock.now_us()
-        end = ev.RunCancelled(now_us, f"terminated: {reason}" if reason else "terminated")
-        head = Head(State.CANCELLED, Detail.NONE)
-        outcome = await world.commit(Append(claimed.key, claimed.epoch, claimed.length, (end,), now_us, head))
-        if isinstance(outcome, Appended):
-            world.announce(Notice(NoticeKind.ENDED, run_id))
+        if await end_by_force(world, run_id, f"terminated: {reason}" if reason else "terminated"):
             return
     raise InvalidStateError(f"run {run_id!r} is claimed by others again and again; terminate it once more")

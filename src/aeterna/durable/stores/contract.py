@@ -358,6 +358,12 @@ class Store(Protocol):
     """Other processes may work on it at the same time: sessions have leases, and claims are looked for again and
     again."""
 
+    @property
+    def lease_us(self) -> int | None:
+        """None: a session has the lease that it was opened with. Otherwise the store is a server that has the last
+        word, and this is the lease that it gave the session opened last, 0 before there was one."""
+        ...
+
     async def open(self) -> None:
         """Open or create the store, migrate it if its version is older, and take it for this process alone where the
         store cannot be shared. Idempotent."""

@@ -31,6 +31,7 @@ class MemorySessions:
     """The part of `MemoryStore` that is not about single runs."""
 
     commit_shards = 1
+    lease_us = None
 
     def __init__(self, namespace: str, tokens: Tokens, *, is_shared: bool) -> None:
         require_text("namespace", namespace)

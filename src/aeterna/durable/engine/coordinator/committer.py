@@ -35,8 +35,7 @@ class Committer:
     ``observer`` sees every submission that went through, before whoever submitted it."""
 
     def __init__(self, store: Store, observer: Observer, clock: Clock, measured: Measured = lambda *_: None) -> None:
-        lanes = getattr(store, "commit_shards", 1)
-        self._lanes = [_Lane(store, observer, clock, measured) for _ in range(max(1, lanes))]
+        self._lanes = [_Lane(store, observer, clock, measured) for _ in range(store.commit_shards)]
 
     def submit(self, writes: Sequence[Write], told: Told, lane: int) -> None:
         """Carry the writes out, in order and in one transaction, and call ``told`` with their outcomes or the error,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import NamedTuple, Protocol, assert_never
+from typing import NamedTuple, assert_never
 
 from msgspec import MsgspecError, json, structs
 
@@ -18,24 +18,19 @@ from aeterna.durable.core import events as ev
 from aeterna.durable.core.schedule import Firing, LastRun, ScheduleSpec, Skip, Start, Timeline, Wait, decide
 from aeterna.durable.core.states import Detail, State
 from aeterna.durable.engine.calendars import timeline
+from aeterna.durable.engine.ending import Desk, end_by_force, end_unbegun
 from aeterna.durable.stores.contract import (
-    Append,
     CreateRun,
     FencedOff,
     FireSchedule,
-    FullStore,
-    Head,
     MessageKind,
     Notice,
     NoticeKind,
-    Outcome,
     Post,
     Posted,
     RunRow,
     ScheduleRow,
-    Write,
 )
-from aeterna.kernel.clock import Clock
 from aeterna.kernel.errors import ConfigurationError, SerializationError, StoreError
 
 log = logging.getLogger("aeterna.schedules")
@@ -47,19 +42,6 @@ LOOK_BLOCKED_S = 1.0
 FIRINGS_PER_TURN = 100
 """How often one schedule fires before the next one has its turn."""
 _NOTHING = ev.Payload(b"jnull")
-
-
-class Desk(Protocol):
-    """One namespace, as its coordinator or its engine keeps it."""
-
-    @property
-    def store(self) -> FullStore: ...
-    @property
-    def clock(self) -> Clock: ...
-    @property
-    def session(self) -> int: ...
-    async def commit(self, write: Write) -> Outcome: ...
-    def announce(self, *notices: Notice) -> None: ...
 
 
 class _Turn(NamedTuple):
@@ -151,7 +133,7 @@ class ScheduleService:
         match decision:
             case Start():
                 if decision.terminates and last is not None:
-                    await self._end(last, f"terminated: schedule {row.id} fires again", by_force=True)
+                    await end_by_force(self._desk, last.id, f"terminated: schedule {row.id} fires again")
                 return FireSchedule(row.id, due_us, decision.next_us, creation(plan, decision.firing, now_us))
             case Skip():
                 log.info("schedule %s skips: %s", row.id, decision.reason, extra={"action": "schedule_skipped"})
@@ -174,31 +156,13 @@ class ScheduleService:
     async def _cancel(self, schedule: str, last: RunRow, due_us: int) -> None:
         """Ask the last run to end, once for each firing that waits. One that has not begun needs not be asked."""
         reason = f"schedule {schedule} fires again"
-        if last.state is State.PENDING and await self._end(last, reason, by_force=False):
+        if last.state is State.PENDING and await end_unbegun(self._desk, last.id, reason):
             return
         message = f"schedule:{schedule}:{due_us}"
         post = Post(last.id, message, MessageKind.CANCEL, reason, _NOTHING, self._desk.clock.now_us())
         outcome = await self._desk.commit(post)
         if isinstance(outcome, Posted) and not outcome.is_duplicate:
             self._desk.announce(Notice(NoticeKind.INBOX, last.id))
-
-    async def _end(self, last: RunRow, reason: str, *, by_force: bool) -> bool:
-        """End a run here and now. By force, whoever has it; its worker finds itself fenced off."""
-        desk = self._desk
-        claimed = await desk.store.claim_run(desk.session, last.id, by_force=by_force)
-        if claimed is None:
-            return False
-        now_us = desk.clock.now_us()
-        if claimed.state is not State.PENDING and not by_force:
-            # It began meanwhile, so that its workflow is to be asked.
-            head = Head(claimed.state, claimed.detail, claimed.wake_us, release=True, note=claimed.note)
-            await desk.commit(Append(claimed.key, claimed.epoch, claimed.length, (), now_us, head))
-            return False
-        head = Head(State.CANCELLED, Detail.NONE)
-        ended = (ev.RunCancelled(now_us, reason),)
-        outcome = await desk.commit(Append(claimed.key, claimed.epoch, claimed.length, ended, now_us, head))
-        desk.announce(Notice(NoticeKind.ENDED, last.id), Notice(NoticeKind.INBOX, last.id))
-        return not isinstance(outcome, FencedOff)
 
 
 def read_spec(row: ScheduleRow) -> ScheduleSpec:

@@ -54,6 +54,7 @@ class PostgresStore:
 
     is_shared = True
     commit_shards = COMMIT_SHARDS
+    lease_us = None
     """So many commits at once are worth while: while one waits for the disk, the next ones are sent."""
 
     def __init__(

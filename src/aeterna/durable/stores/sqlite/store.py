@@ -58,6 +58,7 @@ class SqliteStore(SqliteRegistry):
     """
 
     commit_shards = 1
+    lease_us = None
     is_shared = False
 
     def __init__(
