@@ -98,6 +98,9 @@ def test_a_run_is_started_and_looked_at(at_server):
     assert "StepCompleted" in history.out
     events = at_server("workflow", "history", "d1", "--json").json["events"]
     assert [event["number"] for event in events] == list(range(len(events)))
+    forked = at_server("workflow", "fork", "d1", "--step", "double", "--id", "d2")
+    assert forked.out == "forked run 'd1' as d2\n"
+    assert until(at_server, "d2", "COMPLETED")["result"] == 42
     again = at_server("workflow", "start", "doubled", "21", "--id", "d1")
     assert (again.out, "exists already" in again.err) == ("d1\n", True)
 

@@ -14,7 +14,7 @@ from aeterna.durable.core.schedule import ScheduleSpec
 from aeterna.durable.core.states import State
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.operations.cancel import cancel
-from aeterna.durable.operations.fork import fork
+from aeterna.durable.operations.fork import fork, position_of_step
 from aeterna.durable.operations.pause import pause
 from aeterna.durable.operations.query import query
 from aeterna.durable.operations.queues import list_queues, pause_queue, put_queue
@@ -148,6 +148,9 @@ def test_a_fork_and_its_history():
             forked = await fork(world, "a", 3)
             names = [event.name for event in await world.store.history(forked) if isinstance(event, ev.StepCompleted)]
             assert names == ["first"]
+            assert await position_of_step(world, "a", "second") == 3
+            with pytest.raises(UsageError, match="there are 'first', 'second'"):
+                await position_of_step(world, "a", "third")
             assert await world.store.history("nobody") == []
             assert [type(event) for event in await world.store.history("a", 4)] == [ev.RunCompleted]
 
