@@ -86,6 +86,23 @@ def until(at_server, run_id: str, state: str) -> dict:
             return found
 
 
+def test_names_at_a_server_are_completed(at_server, cli, monkeypatch):
+    at_server("workflow", "start", "doubled", "21", "--id", "typed-1", "--app", "orders")
+    at_server("queue", "put", "mails", "--concurrency", "2", "--app", "orders")
+    at_server("schedule", "put", "nightly", "doubled", "--cron", "0 2 * * *", "--app", "orders")
+    for words, expected in (
+        (("workflow", "signal", "--app", "orders", "typ"), "typed-1"),
+        (("queue", "pause", "--app", "orders", ""), "mails"),
+        (("schedule", "trigger", "--app", "orders", "nigh"), "nightly"),
+    ):
+        assert cli("__complete", *words).out.split() == [expected]
+    assert at_server("queue", "delete", "mails", "--app", "orders").code == 0
+    assert at_server("schedule", "delete", "nightly", "--app", "orders").code == 0
+    monkeypatch.setenv("AETERNA_SERVER", "http://127.0.0.1:9")
+    silent = cli("__complete", "workflow", "signal", "typ")
+    assert (silent.code, silent.out, silent.err) == (0, "", "")
+
+
 def test_a_run_is_started_and_looked_at(at_server):
     assert at_server("workflow", "start", "doubled", "21", "--id", "d1", "--app", "orders").out == "d1\n"
     done = until(at_server, "d1", "COMPLETED")

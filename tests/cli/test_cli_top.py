@@ -18,7 +18,7 @@ import pytest
 
 from aeterna.cli.top.picture import QUEUES_MAX, picture
 from aeterna.cli.top.sample import QueueLine, Rates, Sample, WorkerLine, as_document, rates_between
-from aeterna.durable.stores.sqlite.glance import RunLine
+from aeterna.durable.stores.sqlite.run_lines import RunLine
 from tests.cli.conftest import start
 from tests.cli.test_cli_server import TOKEN, Running
 

@@ -12,7 +12,8 @@ from aeterna.cli.server_choice import chosen_server
 from aeterna.cli.server_requests import ask_server
 from aeterna.cli.store_choice import choose_store, require_store
 from aeterna.durable.operations.owner import ask_owner
-from aeterna.durable.stores.sqlite.glance import Glance, LineQuery
+from aeterna.durable.stores.sqlite.glance import Glance
+from aeterna.durable.stores.sqlite.run_lines import LineQuery
 from aeterna.kernel.errors import UsageError
 
 _LOOKED_AT_MAX = 1_000

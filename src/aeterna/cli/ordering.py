@@ -8,8 +8,8 @@ from typing import Any
 from aeterna.cli import output
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.options import add_app_option, add_json_option
+from aeterna.cli.quoting import quoted
 from aeterna.cli.server_choice import ServerChoice
-from aeterna.cli.supervisor_client import quoted
 
 WHERE = "It needs a running server: --server, or AETERNA_SERVER."
 

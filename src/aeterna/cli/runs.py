@@ -6,8 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aeterna.cli.output import iso
-from aeterna.durable.stores.sqlite.glance import Glance, LineQuery, RunLine
+from aeterna.durable.stores.sqlite.run_lines import LineQuery, RunLine
 from aeterna.kernel.errors import RunNotFoundError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aeterna.durable.stores.sqlite.glance import Glance
 
 _COMPARED_MAX = 1_000
 NEVER_US = 2**62

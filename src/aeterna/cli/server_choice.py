@@ -48,11 +48,11 @@ class ServerChoice(NamedTuple):
     certificate: str | None
     key: str | None
 
-    def connect(self) -> ServerClient:
-        """A client of it, as a context manager."""
+    def connect(self, connect_s: float = 5.0) -> ServerClient:
+        """A client of it, as a context manager; ``connect_s``: how long a connection may take to be made."""
         from aeterna.cli.server_client import ServerClient
 
-        return ServerClient(self)
+        return ServerClient(self, connect_s)
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:

@@ -12,14 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aeterna.cli.http_connection import Answer, BrokenAnswerError, HttpConnection, Socket
+from aeterna.cli.quoting import quoted
 from aeterna.cli.server_choice import Address, ServerChoice
-from aeterna.cli.supervisor_client import quoted
 from aeterna.kernel import errors
 from aeterna.kernel.errors import AeternaError, UnavailableError, UsageError
 
-__all__ = ["ServerClient", "quoted"]
-
-CONNECT_S = 5.0
 TIMEOUT_S = 30.0
 TRY_S = 5.0
 """So long one of several addresses may be silent."""
@@ -33,8 +30,9 @@ Document = dict[str, Any]
 class ServerClient:
     """One server, as a context manager. Raises what the server answers, and `UnavailableError` if none does."""
 
-    def __init__(self, choice: ServerChoice) -> None:
+    def __init__(self, choice: ServerChoice, connect_s: float) -> None:
         self._choice = choice
+        self._connect_s = connect_s
         self._addresses = list(choice.addresses)
         self._connection: HttpConnection | None = None
         self._address = choice.addresses[0]
@@ -136,12 +134,12 @@ class ServerClient:
         if address.is_encrypted:
             from aeterna.cli.tls_socket import open_encrypted
 
-            return open_encrypted(address, self._choice, CONNECT_S)
+            return open_encrypted(address, self._choice, self._connect_s)
         problem: OSError | None = None
         for family, kind, protocol, _, place in getaddrinfo(address.host, address.port, 0, SOCK_STREAM):
             plain = socket(family, kind, protocol)
             try:
-                plain.settimeout(CONNECT_S)
+                plain.settimeout(self._connect_s)
                 plain.connect(place)
             except OSError as error:
                 plain.close()

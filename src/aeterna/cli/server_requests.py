@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aeterna.cli.quoting import quoted
 from aeterna.cli.server_client import ServerClient
-from aeterna.cli.supervisor_client import quoted
 
 Document = dict[str, Any]
 

@@ -14,6 +14,7 @@ from aeterna.cli import exit_codes
 from aeterna.cli.control_connection import ControlConnection
 from aeterna.cli.exit_codes import CodedError
 from aeterna.cli.instance import Instance, find_instance
+from aeterna.cli.quoting import quoted
 
 TIMEOUT_S = 10.0
 WAIT_S = 30
@@ -160,13 +161,3 @@ class SupervisorClient:
 def connect(given: str | None, timeout_s: float = TIMEOUT_S) -> SupervisorClient:
     """The supervisor that a command is about."""
     return SupervisorClient(find_instance(given), timeout_s)
-
-
-def quoted(name: str) -> str:
-    """The name as a segment of a path."""
-    if name.isascii() and name.replace("-", "a").replace("_", "a").replace(".", "a").isalnum():
-        return name
-    # Loading this takes a while, and nearly no name needs it.
-    from urllib.parse import quote
-
-    return quote(name, safe="")

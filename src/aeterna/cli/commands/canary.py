@@ -7,7 +7,8 @@ import argparse
 from aeterna.cli import output
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.options import add_config_option, add_json_option
-from aeterna.cli.supervisor_client import connect, quoted
+from aeterna.cli.quoting import quoted
+from aeterna.cli.supervisor_client import connect
 
 DESCRIPTION = """\
 While a new version is being watched, set by hand how many percent of the new connections it gets. It stays so until

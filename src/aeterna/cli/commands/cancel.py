@@ -13,7 +13,8 @@ from aeterna.cli.runs import FINAL, find_run
 from aeterna.cli.server_choice import chosen_server
 from aeterna.cli.store_choice import require_store
 from aeterna.durable.operations.owner import ask_owner
-from aeterna.durable.stores.sqlite.glance import Glance, RunLine
+from aeterna.durable.stores.sqlite.glance import Glance
+from aeterna.durable.stores.sqlite.run_lines import RunLine
 from aeterna.kernel.errors import InvalidStateError
 
 DESCRIPTION = """\

@@ -10,21 +10,25 @@ from aeterna.cli.exit_codes import OK
 from aeterna.cli.parser import parser_of
 from aeterna.kernel.errors import AeternaError
 
-TAKING_RUN_IDS = frozenset(
-    {
-        "aeterna.cli.commands.status",
-        "aeterna.cli.commands.workflow_status",
-        "aeterna.cli.commands.workflow_history",
-        "aeterna.cli.commands.workflow_delete",
-        "aeterna.cli.commands.workflow_why",
-        "aeterna.cli.commands.cancel",
-    }
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aeterna.cli.server_choice import ServerChoice
+
+
+def _modules(*names: str) -> frozenset[str]:
+    return frozenset(f"aeterna.cli.commands.{name}" for name in names)
+
+
+_RUN_VERBS = ("status", "history", "delete", "why", "signal", "query", "pause", "resume", "terminate", "fork")
+TAKING_RUN_IDS = _modules("status", "cancel", *(f"workflow_{verb}" for verb in _RUN_VERBS))
+TAKING_QUEUES = _modules(*(f"queue_{verb}" for verb in ("put", "pause", "resume", "delete")))
+TAKING_SCHEDULES = _modules(
+    *(f"schedule_{verb}" for verb in ("show", "put", "pause", "resume", "trigger", "backfill", "delete"))
 )
-TAKING_SERVICES = frozenset(
-    f"aeterna.cli.commands.{name}" for name in ("logs", "promote", "reload", "restart", "rollback", "stop")
-)
+TAKING_SERVICES = _modules("logs", "promote", "reload", "restart", "rollback", "stop")
 IDS_MAX = 200
-_SERVICES_TIMEOUT_S = 0.5
+_TIMEOUT_S = 0.5
+"""Somebody is typing."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +63,7 @@ def _candidates(before: list[str], last: str) -> list[str]:
         return [*(command.name for command in registry.COMMANDS), "exit-codes"]
     if before[-1] == "--service" or (command.module in TAKING_SERVICES and not before[-1].startswith("-")):
         return _services(before)
-    return _run_ids(before) if command.module in TAKING_RUN_IDS and not before[-1].startswith("-") else []
+    return [] if before[-1].startswith("-") else _names(command.module, before)
 
 
 def _place(before: list[str]) -> tuple[list[str], registry.Command | None, bool]:
@@ -80,21 +84,55 @@ def _services(before: list[str]) -> list[str]:
 
     given = next((value for name, value in pairwise(before) if name in {"-c", "--config"}), None)
     try:
-        with connect(given, _SERVICES_TIMEOUT_S) as client:
+        with connect(given, _TIMEOUT_S) as client:
             return [service["name"] for service in client.get("/v1/services")["services"]]
     except AeternaError:
         return []
 
 
-def _run_ids(before: list[str]) -> list[str]:
-    from aeterna.cli.store_choice import require_store
-    from aeterna.durable.stores.sqlite.glance import Glance, LineQuery
+def _names(module: str, before: list[str]) -> list[str]:
+    """What the command is about: runs, queues or schedules, of the server or the store that the words mean."""
+    from aeterna.cli.server_choice import chosen_server
 
-    given = next((value for name, value in pairwise(before) if name == "--store"), None)
+    kinds = {"runs": TAKING_RUN_IDS, "queues": TAKING_QUEUES, "schedules": TAKING_SCHEDULES}
+    kind = next((kind for kind, modules in kinds.items() if module in modules), "")
+    given = dict(pairwise(before))
+    options = ("server", "store", "token", "tls_ca")
+    named = {name: given.get(f"--{name.replace('_', '-')}") for name in options}
+    args = argparse.Namespace(app=given.get("--app") or given.get("--namespace"), **named)
     try:
-        with Glance(require_store(given)) as glance:
-            lines, _ = glance.runs(LineQuery(limit=IDS_MAX))
+        server = chosen_server(args)
+        return _names_in_store(kind, args) if server is None else _names_at_server(kind, server)
     except AeternaError:
         # Somebody is typing: the command itself will say what is wrong.
         return []
-    return [line.id for line in lines]
+
+
+def _names_at_server(kind: str, server: ServerChoice) -> list[str]:
+    with server.connect(_TIMEOUT_S) as client:
+        match kind:
+            case "runs":
+                found = client.get("/api/workflows", {"limit": IDS_MAX}, _TIMEOUT_S)["runs"]
+            case "":
+                found = []
+            case _:
+                found = client.get(f"/api/{kind}", timeout_s=_TIMEOUT_S)[kind]
+    return [each["name" if kind == "queues" else "id"] for each in found]
+
+
+def _names_in_store(kind: str, args: argparse.Namespace) -> list[str]:
+    from aeterna.cli.store_choice import require_store
+    from aeterna.durable.stores.sqlite.glance import Glance
+    from aeterna.durable.stores.sqlite.run_lines import LineQuery
+
+    with Glance(require_store(args.store)) as glance:
+        match kind:
+            case "runs":
+                lines, _ = glance.runs(LineQuery(args.app, limit=IDS_MAX))
+                return [line.id for line in lines]
+            case "queues":
+                return [str(name) for name, *_ in glance.queues(args.app)]
+            case "schedules":
+                return glance.schedules(args.app)
+            case _:
+                return []

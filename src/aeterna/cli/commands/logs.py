@@ -11,7 +11,8 @@ from datetime import datetime
 from aeterna.cli import exit_codes
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.options import add_config_option, whole_number
-from aeterna.cli.supervisor_client import SupervisorClient, connect, quoted
+from aeterna.cli.quoting import quoted
+from aeterna.cli.supervisor_client import SupervisorClient, connect
 
 DESCRIPTION = """\
 Print the last lines that the services wrote, each with its time, service, generation and stream; with -f also those to

@@ -8,7 +8,8 @@ from aeterna.cli import output
 from aeterna.cli.awaiting import Service, finish_reload, tell_started, wait_for
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.options import add_config_option, add_json_option
-from aeterna.cli.supervisor_client import connect, quoted
+from aeterna.cli.quoting import quoted
+from aeterna.cli.supervisor_client import connect
 
 DESCRIPTION = """\
 Stop a service's process and start it again with the same code. This leaves a gap and loses its memory: `aeterna reload`

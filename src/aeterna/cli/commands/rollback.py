@@ -8,7 +8,8 @@ from aeterna.cli import output
 from aeterna.cli.awaiting import finish_reload
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.options import add_config_option, add_json_option
-from aeterna.cli.supervisor_client import connect, quoted
+from aeterna.cli.quoting import quoted
+from aeterna.cli.supervisor_client import connect
 
 DESCRIPTION = """\
 Go back to the version before. While a new version is being watched, the old one takes over again at once, with its

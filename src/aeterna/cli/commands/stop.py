@@ -13,7 +13,8 @@ from aeterna.cli.awaiting import wait_for
 from aeterna.cli.exit_codes import FAILED, NOT_FOUND, OK, CodedError
 from aeterna.cli.instance import Instance
 from aeterna.cli.options import add_config_option, add_json_option
-from aeterna.cli.supervisor_client import NotRunningError, SupervisorClient, connect, quoted
+from aeterna.cli.quoting import quoted
+from aeterna.cli.supervisor_client import NotRunningError, SupervisorClient, connect
 
 DESCRIPTION = """\
 Stop a service, or without a name everything: each service as its configuration says, then the supervisor. Waits until

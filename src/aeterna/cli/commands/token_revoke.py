@@ -7,7 +7,8 @@ from typing import Any
 
 from aeterna.cli import output
 from aeterna.cli.exit_codes import OK
-from aeterna.cli.server_client import ServerClient, quoted
+from aeterna.cli.quoting import quoted
+from aeterna.cli.server_client import ServerClient
 from aeterna.cli.token_options import ABOUT, add_place_options, there_or_here
 
 TYPE_CHECKING = False

@@ -9,12 +9,13 @@ from aeterna.cli import output
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.options import add_app_option, add_json_option, add_store_option
 from aeterna.cli.quick_msgspec import load_msgspec_quickly
+from aeterna.cli.quoting import quoted
 from aeterna.cli.runs import as_record as run_record
 from aeterna.cli.runs import find_run, line_of
 from aeterna.cli.server_choice import ServerChoice, chosen_server
 from aeterna.cli.store_choice import require_store
-from aeterna.cli.supervisor_client import quoted
-from aeterna.durable.stores.sqlite.glance import Glance, RunLine
+from aeterna.durable.stores.sqlite.glance import Glance
+from aeterna.durable.stores.sqlite.run_lines import RunLine
 
 Record = dict[str, Any]
 

@@ -11,7 +11,8 @@ from aeterna.cli.output import cut_middle
 from aeterna.cli.runs import STATES, as_record, line_of, span_us
 from aeterna.cli.server_choice import ServerChoice, chosen_server
 from aeterna.cli.store_choice import require_store
-from aeterna.durable.stores.sqlite.glance import Glance, LineQuery, RunLine
+from aeterna.durable.stores.sqlite.glance import Glance
+from aeterna.durable.stores.sqlite.run_lines import LineQuery, RunLine
 
 EPILOG = """\
 examples:

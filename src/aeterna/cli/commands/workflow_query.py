@@ -8,8 +8,8 @@ from aeterna.cli import output
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.json_words import value_of_text
 from aeterna.cli.ordering import WHERE, add_run_options
+from aeterna.cli.quoting import quoted
 from aeterna.cli.server_choice import required_server
-from aeterna.cli.supervisor_client import quoted
 
 DESCRIPTION = f"""\
 Ask the code of a run for something, and print the answer as JSON. Nothing is recorded. {WHERE}

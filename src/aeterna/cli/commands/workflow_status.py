@@ -9,11 +9,14 @@ from aeterna.cli import output
 from aeterna.cli.exit_codes import OK
 from aeterna.cli.options import add_app_option, add_json_option, add_store_option
 from aeterna.cli.quick_msgspec import load_msgspec_quickly
+from aeterna.cli.quoting import quoted
 from aeterna.cli.runs import FINAL, STUCK_HINT, as_record, find_run, line_of, note_text, span_us, wake_of
 from aeterna.cli.server_choice import chosen_server
-from aeterna.cli.store_choice import require_store
-from aeterna.cli.supervisor_client import quoted
-from aeterna.durable.stores.sqlite.glance import Glance, RunLine
+from aeterna.durable.stores.sqlite.run_lines import RunLine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aeterna.durable.stores.sqlite.glance import Glance
 
 DESCRIPTION = """\
 Show what a run is doing, and its result or error once it has ended; while the program runs, and while it does not.
@@ -47,15 +50,23 @@ def run(args: argparse.Namespace) -> int:
         line = line_of(found.pop("run"))
         outcome = found if line.state == "CANCELLED" else {"result": found["result"], "error": found["error"]}
     else:
-        with Glance(require_store(args.store)) as glance:
-            line = find_run(glance, args.id, args.app)
-            outcome = _outcome(glance, line)
+        line, outcome = _look(args)
     now = output.now_us()
     if args.json:
         output.print_json({**as_record(line, now), **outcome})
     else:
         print(output.fields(_pairs(line, outcome, now)))
     return OK
+
+
+def _look(args: argparse.Namespace) -> tuple[RunLine, dict[str, Any]]:
+    """The run in a store, which a command about a server need not load."""
+    from aeterna.cli.store_choice import require_store
+    from aeterna.durable.stores.sqlite.glance import Glance
+
+    with Glance(require_store(args.store)) as glance:
+        line = find_run(glance, args.id, args.app)
+        return line, _outcome(glance, line)
 
 
 def _outcome(glance: Glance, line: RunLine) -> dict[str, Any]:

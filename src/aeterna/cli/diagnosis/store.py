@@ -12,7 +12,8 @@ from aeterna.cli.runs import STUCK_HINT, note_text
 from aeterna.durable.operations.owner import ask_owner
 from aeterna.durable.stores.sqlite.about import lock_holder, store_version
 from aeterna.durable.stores.sqlite.checking import check_database
-from aeterna.durable.stores.sqlite.glance import Glance, LineQuery, RunLine
+from aeterna.durable.stores.sqlite.glance import Glance
+from aeterna.durable.stores.sqlite.run_lines import LineQuery, RunLine
 from aeterna.kernel.errors import AeternaError, StoreError
 
 STUCK_SHOWN_MAX = 5

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aeterna.cli import output
 from aeterna.cli.runs import STATES
 from aeterna.cli.top.sample import QueueLine, Rates, Sample, WorkerLine
-from aeterna.durable.stores.sqlite.glance import RunLine
+from aeterna.durable.stores.sqlite.run_lines import RunLine
 
 QUEUES_MAX = 8
 WORKERS_MAX = 12

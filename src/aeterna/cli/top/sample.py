@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from aeterna.cli.output import iso
 from aeterna.cli.runs import FINAL, as_record
-from aeterna.durable.stores.sqlite.glance import RunLine
+from aeterna.durable.stores.sqlite.run_lines import RunLine
 
 US_PER_S = 1_000_000
 

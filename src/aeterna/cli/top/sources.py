@@ -11,7 +11,8 @@ from aeterna.cli.output import now_us
 from aeterna.cli.runs import line_of
 from aeterna.cli.server_choice import ServerChoice
 from aeterna.cli.top.sample import QueueLine, Sample, WorkerLine
-from aeterna.durable.stores.sqlite.glance import Glance, LineQuery
+from aeterna.durable.stores.sqlite.glance import Glance
+from aeterna.durable.stores.sqlite.run_lines import LineQuery
 
 LATEST_MAX = 100
 

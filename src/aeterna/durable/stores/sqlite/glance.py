@@ -9,55 +9,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import apsw
 
 from aeterna.durable.stores.sqlite.connections import open_reader
 from aeterna.durable.stores.sqlite.faults import corrupt, explaining
+from aeterna.durable.stores.sqlite.run_lines import LineQuery, RunLine
 from aeterna.durable.stores.sqlite.statements import QUERIES
 
 if TYPE_CHECKING:
     from aeterna.durable.core.events import AnyEvent
 
 _KEY_MAX = 2**63 - 1
-
-
-class RunLine(NamedTuple):
-    """One run; the fields are those of `contract.RunRow`, plain, after the name of its namespace; ``requires`` is
-    a JSON array, or empty."""
-
-    namespace: str
-    key: int
-    id: str
-    workflow: str
-    version: str
-    state: str
-    detail: str
-    created_us: int
-    updated_us: int
-    length: int
-    epoch: int
-    owner: int | None
-    wake_us: int | None
-    finished_us: int | None
-    parent: str | None
-    note: str
-    queue: str
-    priority: int
-    share: str
-    requires: str
-    crashes: int
-
-
-class LineQuery(NamedTuple):
-    """Which runs to list: those that match every field, newest first. ``before``: the cursor of an earlier page."""
-
-    namespace: str | None = None
-    workflow: str | None = None
-    states: tuple[str, ...] = ()
-    limit: int = 100
-    before: int | None = None
 
 
 class Glance:
@@ -105,6 +69,10 @@ class Glance:
         created that waits."""
         found = self._all("queue_lines", namespace)
         return [(*values, bool(is_paused), oldest_us) for *values, is_paused, oldest_us in found]
+
+    def schedules(self, namespace: str | None = None) -> list[str]:
+        """Their ids."""
+        return [schedule for (schedule,) in self._all("schedule_ids", namespace)]
 
     def sessions(self, namespace: str | None = None) -> list[tuple[int, str, str, int, int, str]]:
         """Of live sessions: number, name, host, pid, how many runs they have, and what they say of themselves."""

@@ -378,6 +378,10 @@ FROM (SELECT * FROM queues WHERE namespace IN wanted) AS queues
 FULL JOIN counts ON counts.namespace = queues.namespace AND counts.queue = queues.name
 ORDER BY 1;
 
+-- name: schedule_ids
+-- 1 name of the namespace or NULL for any
+SELECT id FROM schedules WHERE namespace IN (SELECT key FROM namespaces WHERE ?1 IS NULL OR name = ?1) ORDER BY id;
+
 -- name: session_lines
 -- 1 name of the namespace or NULL for any. The live sessions, oldest first.
 SELECT number, name, host, pid,
