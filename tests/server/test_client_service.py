@@ -116,6 +116,21 @@ async def test_a_signal_starts_the_run_it_is_for(tmp_path: Path) -> None:
         assert result.result == b'j"hi Bob"'
 
 
+async def test_a_run_is_forked_from_a_step(tmp_path: Path) -> None:
+    async with served_in(tmp_path) as world:
+        await ask(world, "ClientService", "StartWorkflow", starting("doubled", b"j[[21],{}]", id="a"))
+        await ask(world, "ClientService", "AwaitResult", client.AwaitResultRequest(namespace=NS, id="a"))
+        fork = await ask(
+            world, "ClientService", "ForkWorkflow", client.ForkRequest(namespace=NS, id="a", step="double")
+        )
+        ended = await ask(world, "ClientService", "AwaitResult", client.AwaitResultRequest(namespace=NS, id=fork.id))
+        assert (ended.result, fork.id != "a") == (b"j42", True)
+        for wrong in ({}, {"position": 1, "step": "double"}, {"step": "double", "occurrence": 2}, {"step": "x"}):
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await ask(world, "ClientService", "ForkWorkflow", client.ForkRequest(namespace=NS, id="a", **wrong))
+            assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT, wrong
+
+
 async def test_a_run_is_paused_resumed_forked_cancelled_and_terminated(tmp_path: Path) -> None:
     async with served_in(tmp_path) as world:
         await ask(world, "ClientService", "StartWorkflow", starting("asked", b'j[["hi"],{}]', id="a"))

@@ -10,7 +10,7 @@ from aeterna.durable.core.fold import Run, fold
 from aeterna.durable.operations.await_result import await_result
 from aeterna.durable.operations.cancel import cancel
 from aeterna.durable.operations.describe import describe
-from aeterna.durable.operations.fork import fork
+from aeterna.durable.operations.fork import fork, position_of_step
 from aeterna.durable.operations.pause import pause
 from aeterna.durable.operations.query import query
 from aeterna.durable.operations.resume import resume
@@ -21,7 +21,7 @@ from aeterna.durable.operations.terminate import terminate
 from aeterna.durable.stores.contract import RunRow
 from aeterna.durable.wire.convert import error_to, row_to
 from aeterna.durable.wire.generated import client_pb2 as pb
-from aeterna.kernel.errors import AeternaError
+from aeterna.kernel.errors import AeternaError, UsageError
 from aeterna.kernel.ids import check_run_id
 from aeterna.server.batches import attempted, start_those
 from aeterna.server.incoming import (
@@ -176,7 +176,13 @@ class ClientService(Service):
     async def ForkWorkflow(self, request: pb.ForkRequest, context: Context) -> pb.ForkResponse:
         """A new run with the beginning of another one's history."""
         desk = await self.desk(context, request.namespace, "fork")
-        return pb.ForkResponse(id=await fork(desk, check_run_id(request.id), request.position))
+        run_id = check_run_id(request.id)
+        if bool(request.step) == bool(request.position):
+            raise UsageError("a fork needs a position, the number of an event, or a step, its name: give one of both")
+        position = request.position
+        if request.step:
+            position = await position_of_step(desk, run_id, request.step, request.occurrence or 1)
+        return pb.ForkResponse(id=await fork(desk, run_id, position))
 
 
 def start_request(request: pb.StartWorkflowRequest, payload_bytes_max: int) -> StartRequest:

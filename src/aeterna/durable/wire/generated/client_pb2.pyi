@@ -293,14 +293,18 @@ class TerminateResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ForkRequest(_message.Message):
-    __slots__ = ("namespace", "id", "position")
+    __slots__ = ("namespace", "id", "position", "step", "occurrence")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    OCCURRENCE_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     id: str
     position: int
-    def __init__(self, namespace: _Optional[str] = ..., id: _Optional[str] = ..., position: _Optional[int] = ...) -> None: ...
+    step: str
+    occurrence: int
+    def __init__(self, namespace: _Optional[str] = ..., id: _Optional[str] = ..., position: _Optional[int] = ..., step: _Optional[str] = ..., occurrence: _Optional[int] = ...) -> None: ...
 
 class ForkResponse(_message.Message):
     __slots__ = ("id",)
