@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import uuid
 
 from aeterna.kernel.errors import UsageError
 
 RUN_ID_CHARS_MAX = 512
+NAMESPACE_RULE = "use up to 64 letters, digits, '-', '_' and '.', a letter or digit first"
+_NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def new_run_id() -> str:
@@ -24,10 +27,17 @@ def check_run_id(run_id: str) -> str:
     """The id itself; raises `UsageError` if it is empty, too long, or not text that can be stored."""
     if not run_id or len(run_id) > RUN_ID_CHARS_MAX:
         raise UsageError(f"a workflow id has 1 to {RUN_ID_CHARS_MAX} characters, not {len(run_id)}")
+    if run_id in (".", ".."):
+        raise UsageError(f"workflow id {run_id!r} cannot be: in an address it means a folder; choose another id")
     if not run_id.isprintable():
         # Control characters, and lone surrogates, which UTF-8 cannot hold.
         raise UsageError(f"workflow id {run_id!r} has characters that cannot be printed: choose another id")
     return run_id
+
+
+def is_namespace(name: str) -> bool:
+    """Whether it follows `NAMESPACE_RULE`, so that an app can have it."""
+    return _NAMESPACE.fullmatch(name) is not None
 
 
 def new_token() -> str:

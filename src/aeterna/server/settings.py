@@ -137,6 +137,8 @@ def _retention_us(text: str) -> int:
 
 
 def _url(db: str | None, mode: str) -> str:
+    if mode == "memory" and db not in (None, "memory:", "memory://"):
+        raise ConfigurationError(f"runs cannot be kept in {_shown(db)} and in memory only: leave out one of the two")
     if mode == "memory" or db in ("memory:", "memory://"):
         return "memory:"
     db = db or DEFAULT_DB

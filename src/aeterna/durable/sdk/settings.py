@@ -4,12 +4,12 @@ what. A server is such a place, too."""
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aeterna.durable.engine.durability import Durability, Level
 from aeterna.kernel.errors import ConfigurationError
+from aeterna.kernel.ids import NAMESPACE_RULE, is_namespace
 
 STORE_VARIABLE = "AETERNA_STORE"
 SERVER_VARIABLE = "AETERNA_SERVER"
@@ -17,7 +17,6 @@ TOKEN_VARIABLE = "AETERNA_TOKEN"  # noqa: S105 - the name of a variable, not a t
 TLS_VARIABLE = "AETERNA_TLS"
 DEFAULT_PORT = 7233
 POSTGRES = ("postgresql://", "postgres://")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +97,8 @@ def resolve(settings: Settings, *, is_store_given: bool = False) -> tuple[StoreA
 
     ``is_store_given``: the app brings a store object, which has no address and goes with any durability.
     """
-    if not _NAME.fullmatch(settings.name):
-        raise ConfigurationError(
-            f"app name {settings.name!r} cannot be a namespace: "
-            "use up to 64 letters, digits, '-', '_' and '.', a letter or digit first"
-        )
+    if not is_namespace(settings.name):
+        raise ConfigurationError(f"app name {settings.name!r} cannot be a namespace: {NAMESPACE_RULE}")
     durability = _durability(settings.persistence)
     if is_store_given:
         return StoreAddress("", None), durability or Durability()

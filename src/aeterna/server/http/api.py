@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.types import ASGIApp
 
@@ -27,6 +27,7 @@ from aeterna.server.http import (
 from aeterna.server.http.bounds import Bounds
 from aeterna.server.http.changes import Feeds
 from aeterna.server.http.gate import Gate
+from aeterna.server.http.known_query import known_query
 
 BODY_FACTOR = 4
 """JSON may take so much more room than what is recorded of it."""
@@ -41,7 +42,7 @@ def create_app(gate: Gate, feeds: Feeds, is_ready: Callable[[], bool] = lambda: 
     problems.install(app)
     app.include_router(_health(gate, is_ready))
     for room in (starting, looking, messages, queues, schedules, observing, tokens):
-        app.include_router(room.router, prefix="/api")
+        app.include_router(room.router, prefix="/api", dependencies=[Depends(known_query)])
     return Bounds(app, BODY_FACTOR * gate.coordinator.options.limits.payload_bytes_max)
 
 

@@ -16,6 +16,8 @@ from aeterna.server.errors import codes_of, name_of, text_of
 
 MEDIA_TYPE = "application/problem+json"
 FAULTS_MAX = 10
+_NAMES = {413: "PayloadTooLargeError"}
+"""A body turns out to be too large while FastAPI reads it, which lets nothing but its own class of errors through."""
 
 log = logging.getLogger("aeterna.http")
 
@@ -53,15 +55,15 @@ def install(app: FastAPI) -> None:
     async def ours(_: Request, error: Exception) -> JSONResponse:
         return problem(codes_of(error).http, name_of(error), text_of(error))
 
-    async def invalid(_: Request, error: Exception) -> JSONResponse:
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         faults = [{"where": ".".join(map(str, each["loc"])), "what": each["msg"]} for each in error.errors()]
-        text = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults[:FAULTS_MAX])
+        text = _faults_told(faults[:FAULTS_MAX], request.headers.get("content-type", ""))
         return problem(422, "UsageError", text, faults=faults[:FAULTS_MAX])
 
     async def plain(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return problem(error.status_code, "UsageError", str(error.detail))
+        return problem(error.status_code, _NAMES.get(error.status_code, "UsageError"), str(error.detail))
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         where = f"{request.method} {request.scope['path']}"
@@ -73,3 +75,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, plain)
     app.add_exception_handler(Exception, unexpected)
+
+
+def _faults_told(faults: list[dict[str, str]], media_type: str) -> str:
+    if "json" not in media_type and any(fault["where"] == "body" for fault in faults):
+        # Forms are what commands such as curl send unless they are told; taking them would let web pages of others
+        # send such requests unasked.
+        came = media_type or "nothing that has a name"
+        return f"the body came as {came}: send JSON, with the header Content-Type: application/json"
+    return "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
+from pydantic import BeforeValidator
 
 from aeterna.durable.core import codec
 from aeterna.durable.core.states import State
@@ -29,6 +30,7 @@ PAGE_MAX = 1_000
 INT64_MAX = 2**63 - 1
 
 Json = dict[str, Any]
+AnyCase = Annotated[State, BeforeValidator(lambda text: text.upper() if isinstance(text, str) else text)]
 THERE: Json = {"model": answers.Started, "description": "It was there: by its id, its singleton, or the key"}
 
 router = APIRouter(tags=["workflows"])
@@ -43,7 +45,7 @@ may_delete = may("delete")
 async def list_workflows(
     caller: Caller = may_list,
     type: Annotated[str | None, Query(max_length=256)] = None,  # noqa: A002 - as users say it
-    state: Annotated[list[State] | None, Query()] = None,
+    state: Annotated[list[AnyCase] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
     before: Annotated[int | None, Query(ge=0, le=INT64_MAX)] = None,
 ) -> Json:

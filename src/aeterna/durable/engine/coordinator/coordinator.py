@@ -15,10 +15,10 @@ from aeterna.durable.engine.coordinator.options import CoordinatorOptions
 from aeterna.durable.stores.contract import Namespaces
 from aeterna.kernel.clock import Clock, sleep
 from aeterna.kernel.errors import LimitExceededError, NamespaceNotFoundError, StoreError, UsageError
+from aeterna.kernel.ids import NAMESPACE_RULE, is_namespace
 
 log = logging.getLogger("aeterna.coordinator")
 
-NAME_CHARS_MAX = 64
 RESTART_S = 1.0
 
 
@@ -74,8 +74,8 @@ class Coordinator:
         desk = self._desks.get(name)
         if desk is not None:
             return desk
-        if not 0 < len(name) <= NAME_CHARS_MAX or not name.isprintable():
-            raise UsageError(f"namespace {name!r} cannot be: use 1 to {NAME_CHARS_MAX} characters that can be printed")
+        if not is_namespace(name) and name not in await self.namespaces.names():
+            raise UsageError(f"namespace {name[:80]!r} cannot be: {NAMESPACE_RULE}")
         async with self._opening:
             desk = self._desks.get(name)
             return await self._open(name) if desk is None else desk
