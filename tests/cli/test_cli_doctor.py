@@ -116,7 +116,7 @@ def test_damage_inside_a_history_fails(cli, place):
     answer = cli("doctor", "--store", "s.db", "--json")
     assert (answer.code, _findings(answer)["integrity"]["verdict"]) == (1, "fail")
     check = cli("db", "check", "--store", "s.db")
-    assert (check.code, "segment 0" in check.out) == (1, True)
+    assert (check.code, "run 'p' of app 'shop', event 0" in check.out) == (1, True)
     assert cli("workflow", "history", "p", "--store", "s.db").code == 3
 
 

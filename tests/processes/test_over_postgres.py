@@ -85,6 +85,12 @@ async def test_a_killed_workers_runs_go_on_elsewhere_and_no_result_is_recorded_t
         async with app:
             job = app.find_workflow("job")
             first, second = crew.start(), crew.start()
+            store = (await app.engine()).store
+
+            async def all_are_here() -> bool:
+                return len(await store.list_sessions()) == 3
+
+            await until(all_are_here)
             handles = [await job.options(workflow_id=f"job-{n}", delay=0.01).start(30) for n in range(12)]
 
             async def all_work() -> bool:
@@ -97,9 +103,9 @@ async def test_a_killed_workers_runs_go_on_elsewhere_and_no_result_is_recorded_t
             second.send_signal(signal.SIGCONT)
             results = [await handle.result(timeout=60) for handle in handles]
         assert results == [sum(range(30))] * 12
-        store = make_app(server.url)
-        async with store:
-            kept = (await store.engine()).store
+        reader = make_app(server.url)
+        async with reader:
+            kept = (await reader.engine()).store
             for n in range(12):
                 history = await kept.history(f"job-{n}")
                 assert fold(history).state is State.COMPLETED

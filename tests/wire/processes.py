@@ -66,6 +66,9 @@ class Place:
 
     def server(self, *options):
         arguments = ["aeterna", "serve", "--db", self.directory / "runs.db", "--grpc-port", self.port, *options]
+        if "--http-port" not in options:
+            # The one after the gRPC port may be somebody else's.
+            arguments += ["--http-port", 0]
         server = Process([*arguments], r"grpc 127\.0\.0\.1:(\d+)", self.directory, is_error=True)
         self.port = int(server.match.group(1))
         self.started.append(server)
