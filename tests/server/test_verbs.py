@@ -36,7 +36,10 @@ class Guarded:
         method, _, path = route.partition(" ")
         for part in ("run_id", "name", "schedule_id", "token_id"):
             path = path.replace(f"{{{part}}}", "nothing")
-        params = {"namespace": "orders", "limit_s": 0, "timeout_s": 0}
+        params: dict[str, str | int] = {"namespace": "orders"}
+        for end, bound in (("/changes", "limit_s"), ("/result", "timeout_s")):
+            if path.endswith(end):
+                params[bound] = 0
         headers = {"Authorization": f"Bearer {self.tokens[role]}"}
         return await self.http.request(method, path, params=params, headers=headers, json=body)
 

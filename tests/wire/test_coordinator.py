@@ -284,7 +284,7 @@ def test_names_and_numbers_of_namespaces_are_bounded():
         await coordinator.start()
         await coordinator.start()
         for name in ("", "x" * 65, "a\nb"):
-            with pytest.raises(UsageError, match="1 to 64 characters"):
+            with pytest.raises(UsageError, match="use up to 64 letters"):
                 await coordinator.namespace(name)
         desks = await asyncio.gather(*(coordinator.namespace("a") for _ in range(5)))
         assert len(set(desks)) == 1

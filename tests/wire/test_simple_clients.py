@@ -233,6 +233,6 @@ def test_what_makes_no_sense_is_refused_with_words():
             simple.token = "AAAA"
             assert "session token" in await refused(simple.beat(), invalid)
             simple.namespace = "x" * 65
-            assert "1 to 64" in await refused(simple.register(), invalid)
+            assert "use up to 64 letters" in await refused(simple.register(), invalid)
 
     run(scenario)
