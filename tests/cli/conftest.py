@@ -173,14 +173,19 @@ def give_on_a_terminal(*arguments: object) -> tuple[Answer, bytes]:
     ours, theirs = pty.openpty()
     process = start(*arguments, stderr=theirs, env={**os.environ, "TERM": "xterm"})
     os.close(theirs)
+    return finish_on_a_terminal(process, ours)
+
+
+def finish_on_a_terminal(process: subprocess.Popen[str], terminal: int) -> tuple[Answer, bytes]:
+    """Read what the terminal shows until nobody holds it any more, and wait for the process."""
     shown = b""
     try:
-        while chunk := os.read(ours, 4096):
+        while chunk := os.read(terminal, 4096):
             shown += chunk
     except OSError:
         # The end of a terminal that nobody holds any more.
         pass
-    os.close(ours)
+    os.close(terminal)
     return finish(process), shown
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from aeterna.cli import output
 from aeterna.cli.suggestions import did_you_mean
-from tests.cli.conftest import finish, leave_pending, start
+from tests.cli.conftest import finish_on_a_terminal, leave_pending, start
 
 LONG_ID = "customer-4711-order-2026-11-21-with-a-very-long-name-0001"
 
@@ -61,15 +61,8 @@ def on_a_terminal(columns, *arguments):
     ours, theirs = pty.openpty()
     process = start(*arguments, stdout=theirs, env={**os.environ, "COLUMNS": str(columns)})
     os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            shown += chunk
-    except OSError:
-        # The end of a terminal that nobody holds any more.
-        pass
-    os.close(ours)
-    assert finish(process).code == 0
+    answer, shown = finish_on_a_terminal(process, ours)
+    assert answer.code == 0
     return shown.decode().replace("\r\n", "\n")
 
 

@@ -38,6 +38,21 @@ def add_store_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_run_filters(parser: argparse.ArgumentParser) -> None:
+    """``--type`` and ``--state``: which runs are meant."""
+    from aeterna.cli.runs import STATES
+
+    parser.add_argument("--type", metavar="NAME", help="only runs of this workflow")
+    parser.add_argument(
+        "--state",
+        action="append",
+        type=str.upper,
+        choices=STATES,
+        metavar="STATE",
+        help=f"only runs in this state, may be given several times: {', '.join(STATES)}",
+    )
+
+
 def add_config_option(parser: argparse.ArgumentParser) -> None:
     """``-c``, ``--config``."""
     parser.add_argument(

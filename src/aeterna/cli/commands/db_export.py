@@ -13,8 +13,7 @@ from typing import BinaryIO
 from aeterna.cli import output
 from aeterna.cli.database import add_db_option, chosen_upkeep, progress
 from aeterna.cli.exit_codes import FAILED, OK
-from aeterna.cli.options import add_json_option
-from aeterna.cli.runs import STATES
+from aeterna.cli.options import add_json_option, add_run_filters
 from aeterna.kernel.errors import StoreError, UsageError
 
 TYPE_CHECKING = False
@@ -44,15 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", nargs="?", default=_STANDARD_OUTPUT, metavar="FILE", help="the new file (default: standard output)"
     )
-    parser.add_argument("--type", metavar="NAME", help="only runs of this workflow")
-    parser.add_argument(
-        "--state",
-        action="append",
-        type=str.upper,
-        choices=STATES,
-        metavar="STATE",
-        help=f"only runs in this state, may be given several times: {', '.join(STATES)}",
-    )
+    add_run_filters(parser)
     parser.add_argument("--run", action="append", metavar="ID", help="only this run, may be given several times")
     parser.add_argument("--app", "--namespace", metavar="NAME", help="only runs of this app")
     add_db_option(parser)

@@ -6,9 +6,9 @@ import argparse
 
 from aeterna.cli import output
 from aeterna.cli.exit_codes import OK
-from aeterna.cli.options import add_app_option, add_json_option, add_store_option, whole_number
+from aeterna.cli.options import add_app_option, add_json_option, add_run_filters, add_store_option, whole_number
 from aeterna.cli.output import cut_middle
-from aeterna.cli.runs import STATES, as_record, line_of, span_us
+from aeterna.cli.runs import as_record, line_of, span_us
 from aeterna.cli.server_choice import ServerChoice, chosen_server
 from aeterna.cli.store_choice import require_store
 from aeterna.durable.stores.sqlite.glance import Glance
@@ -29,15 +29,7 @@ _HEADS = ("ID", "WORKFLOW", "STATE", "DETAIL", "CREATED", "DURATION", "EVENTS")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.epilog = EPILOG
-    parser.add_argument("--type", metavar="NAME", help="only runs of this workflow")
-    parser.add_argument(
-        "--state",
-        action="append",
-        type=str.upper,
-        choices=STATES,
-        metavar="STATE",
-        help=f"only runs in this state, may be given several times: {', '.join(STATES)}",
-    )
+    add_run_filters(parser)
     parser.add_argument("--limit", type=_limit, default=100, metavar="N", help="at most N runs (default: %(default)s)")
     parser.add_argument("--before", type=whole_number, metavar="CURSOR", help="go on where an earlier page ended")
     add_app_option(parser)
